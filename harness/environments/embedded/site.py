@@ -1,0 +1,75 @@
+"""What a component of a site is told when it starts: one JSON file per site.
+
+Secrets are in the file (mode 0600), never in an argument list, where ``ps`` would show them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from harness.environments.embedded.addresses import Block, Caller, Service, Site
+
+
+@dataclass(frozen=True)
+class SiteConfig:
+    """One site of one run: its place, its names, and the secrets of its servers.
+
+    ``directory`` is the site's own directory (the mark of ownership of its processes);
+    ``writer`` says whether the site's database begins as the writer.
+    """
+
+    environment: str
+    directory: str
+    block: int
+    site: int
+    region: str
+    peer_region: str
+    cluster_id: str
+    kube_token: str
+    control_token: str
+    aws_access_key: str
+    aws_secret_key: str
+    postgres_password: str
+    replication_password: str
+    simulated_head_delay: float = 0.0
+
+    @property
+    def path(self) -> Path:
+        """The site's directory."""
+        return Path(self.directory)
+
+    @property
+    def role(self) -> Site:
+        """Which failure domain this is."""
+        return Site(self.site)
+
+    @property
+    def peer(self) -> Site:
+        """The other region."""
+        return Site.SECONDARY if self.role is Site.PRIMARY else Site.PRIMARY
+
+    def own(self, service: Service) -> str:
+        """The address of a service of this site."""
+        return Block(self.block).service(self.role, service)
+
+    def to_peer(self, service: Service) -> str:
+        """The front of the link from this region to the other region's service."""
+        return Block(self.block).link(Caller(self.site), self.peer, service)
+
+    def to_outside(self, service: Service) -> str:
+        """The front of the link from this region to a service outside both."""
+        return Block(self.block).link(Caller(self.site), Site.OUTSIDE, service)
+
+    def save(self, path: Path) -> None:
+        """Write the configuration so that only its owner can read it."""
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "w") as sink:
+            json.dump(asdict(self), sink, indent=1)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SiteConfig:
+        """Read what :meth:`save` wrote."""
+        return cls(**json.loads(Path(path).read_text()))
