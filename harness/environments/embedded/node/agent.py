@@ -1,0 +1,429 @@
+"""The node agent: runs each Pod of its region as a process.
+
+``python -m harness.environments.embedded.node.agent SITE``. It registers a Node, follows the
+Pods bound to it, starts each as a process forked from the warm one (``zygote``), restarts it as
+its restart policy says, probes its readiness, reports its status and serves its log. One
+container a Pod: a Pod with more is refused with a status that says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hmac
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from harness.environments.embedded.addresses import KUBELET, Block
+from harness.environments.embedded.kube.client import KubeClient
+from harness.environments.embedded.kube.store import now
+from harness.environments.embedded.site import SiteConfig
+
+Object = dict[str, Any]
+BACKOFF_FIRST, BACKOFF_MOST = 0.5, 10.0
+WARM_IMAGE = "airflow"
+"""Pods whose image has this name become Airflow without importing it anew."""
+STARTS_AT_ONCE = 4
+"""How many containers may be between fork and ready at a time (kubelet's serial image pulls have
+the same effect): without a bound, a whole fleet starting together starts slower than one by one."""
+
+
+@dataclass
+class RunningPod:
+    """A Pod that this node has taken on."""
+
+    uid: str
+    obj: Object
+    ip: str
+    directory: Path
+    pid: int | None = None
+    restarts: int = 0
+    ready: bool = False
+    started_at: str = ""
+    exited: asyncio.Event = field(default_factory=asyncio.Event)
+    exit_code: int = 0
+    keeper: asyncio.Task[None] | None = None
+
+    @property
+    def log(self) -> Path:
+        """Where the container's output goes."""
+        return self.directory / "container.log"
+
+
+class WarmProcess:
+    """The agent's end of the channel to the zygote."""
+
+    def __init__(self, home: Path) -> None:
+        ours, theirs = socket.socketpair()
+        self._socket = ours
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "harness.environments.embedded.node.zygote", str(home)],
+            stdin=theirs,
+        )
+        theirs.close()
+        self.warm = asyncio.Event()
+        self._pods: dict[str, RunningPod] = {}
+        self._started: dict[str, asyncio.Future[int]] = {}
+
+    async def listen(self) -> None:
+        """Take the zygote's messages.
+
+        Raises:
+            RuntimeError: when the zygote ends; without it the node is of no use.
+        """
+        reader, self._writer = await asyncio.open_connection(sock=self._socket)
+        while line := await reader.readline():
+            message = json.loads(line)
+            if "warm" in message:
+                self.warm.set()
+            elif "started" in message:
+                future = self._started.pop(message["started"], None)
+                if future is not None and not future.done():
+                    future.set_result(message["pid"])
+            elif "ended" in message:
+                pod = self._pods.pop(message["ended"], None)
+                if pod is not None:
+                    pod.exit_code = message["status"]
+                    pod.exited.set()
+        raise RuntimeError(f"the warm process ended with status {self._process.wait()}")
+
+    async def start(self, pod: RunningPod, argv: list[str], env: dict[str, str], warm: bool) -> int:
+        """Start a pod's container; its process id."""
+        await self.warm.wait()
+        name = f"{pod.uid}/{pod.restarts}"
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._started[name], self._pods[name] = future, pod
+        order = {"start": name, "argv": argv, "env": env, "cwd": str(pod.directory),
+                 "log": str(pod.log), "warm": warm}
+        self._writer.write(json.dumps(order).encode() + b"\n")
+        return await future
+
+
+class NodeAgent:
+    """All pods of one node."""
+
+    def __init__(self, site: SiteConfig) -> None:
+        self._site = site
+        self._kube = KubeClient(site)
+        self._home = site.path / "pods"
+        self._home.mkdir(parents=True, exist_ok=True)
+        self._pods: dict[str, RunningPod] = {}
+        self._free = list(range(254, 0, -1))
+        self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
+        self._warm = WarmProcess(site.path / "node" / "airflow-home")
+        self.name = f"node-{site.region}"
+
+    async def run(self) -> None:
+        """Serve until killed, or until a part that nothing works without fails."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._warm.listen())
+            group.create_task(self._serve_logs())
+            group.create_task(self._follow_pods())
+            group.create_task(self._register())
+
+    # -- the node -----------------------------------------------------------------------
+
+    async def _register(self) -> None:
+        await self._warm.warm.wait()
+        node = {"metadata": {"name": self.name, "labels": {"topology.kubernetes.io/region":
+                                                           self._site.region}}}
+        status = {"conditions": [{"type": "Ready", "status": "True", "reason": "WarmProcessReady",
+                                  "lastHeartbeatTime": now(), "lastTransitionTime": now()}],
+                  "nodeInfo": {"kubeletVersion": "v1.32.0-embedded", "architecture": os.uname().machine,
+                               "bootID": "", "containerRuntimeVersion": "process://1",
+                               "kernelVersion": os.uname().release, "kubeProxyVersion": "",
+                               "machineID": "", "operatingSystem": "linux",
+                               "osImage": "warm process", "systemUUID": ""}}
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                try:
+                    await self._kube.request("POST", "/api/v1/nodes", node)
+                except httpx.HTTPStatusError as error:
+                    if error.response.status_code != 409:
+                        raise
+                await self._kube.request("PATCH", f"/api/v1/nodes/{self.name}/status",
+                                         {"status": status}, "application/merge-patch+json")
+                return
+            await asyncio.sleep(0.2)
+
+    async def _follow_pods(self) -> None:
+        async for kind, obj in self._kube.follow("/api/v1/pods"):
+            if kind == "SYNC":
+                alive = {pod["metadata"]["uid"] for pod in obj["items"]}
+                for uid in set(self._pods) - alive:
+                    self._drop(uid)
+                for pod in obj["items"]:
+                    self._see(pod)
+            elif kind == "DELETED":
+                self._drop(obj["metadata"]["uid"])
+            else:
+                self._see(obj)
+
+    def _see(self, obj: Object) -> None:
+        meta, uid = obj["metadata"], obj["metadata"]["uid"]
+        if (obj.get("spec") or {}).get("nodeName") != self.name:
+            return
+        held = self._pods.get(uid)
+        if held is not None:
+            held.obj = obj
+            if meta.get("deletionTimestamp") and held.keeper and not held.exited.is_set():
+                self._stop(held, meta.get("deletionGracePeriodSeconds", 30))
+            return
+        if (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+            return
+        directory = self._home / f"{meta['namespace']}_{meta['name']}"
+        directory.mkdir(parents=True, exist_ok=True)
+        pod = RunningPod(uid, obj, Block(self._site.block).pod(self._site.role, self._free.pop()),
+                         directory)
+        # A pod that ran before this node lost its power is started again, and that counts.
+        for status in (obj.get("status") or {}).get("containerStatuses", []):
+            pod.restarts = status.get("restartCount", 0) + 1
+        self._pods[uid] = pod
+        pod.keeper = asyncio.create_task(self._keep(pod))
+
+    def _drop(self, uid: str) -> None:
+        pod = self._pods.pop(uid, None)
+        if pod is None:
+            return
+        if pod.keeper:
+            pod.keeper.cancel()
+        _kill(pod.pid, signal.SIGKILL)
+        self._free.insert(0, int(pod.ip.rsplit(".", 1)[1]))
+        shutil.rmtree(pod.directory, ignore_errors=True)
+
+    # -- a pod's life -------------------------------------------------------------------
+
+    async def _keep(self, pod: RunningPod) -> None:
+        """Run the container, again and again where the restart policy says so."""
+        spec = pod.obj["spec"]
+        backoff = BACKOFF_FIRST
+        if len(spec["containers"]) != 1:
+            await self._report(pod, "Failed", reason="UnsupportedPodSpec",
+                               message="the embedded node runs one container a pod")
+            return
+        while not pod.obj["metadata"].get("deletionTimestamp"):
+            try:
+                argv, env = await self._container(pod)
+            except (httpx.HTTPError, KeyError) as error:
+                await self._report(pod, "Pending", waiting="CreateContainerConfigError",
+                                   message=f"environment not available: {error}")
+                await asyncio.sleep(1)
+                continue
+            began = asyncio.get_running_loop().time()
+            async with self._starting:
+                pod.exited.clear()
+                warm = spec["containers"][0]["image"].split(":")[0].split("/")[-1] == WARM_IMAGE
+                pod.pid = await self._warm.start(pod, argv, env, warm)
+                pod.started_at = now()
+                await self._report(pod, "Running")
+                await self._await_ready(pod)
+            await self._watch_ready(pod)
+            pod.ready = False
+            policy = spec.get("restartPolicy", "Always")
+            if policy == "Never" or (policy == "OnFailure" and pod.exit_code == 0):
+                await self._report(pod, "Succeeded" if pod.exit_code == 0 else "Failed")
+                return
+            if asyncio.get_running_loop().time() - began > 60:
+                backoff = BACKOFF_FIRST
+            pod.restarts += 1
+            if not pod.obj["metadata"].get("deletionTimestamp"):
+                await self._report(pod, "Running", waiting="CrashLoopBackOff",
+                                   message=f"ended with status {pod.exit_code}")
+                await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, BACKOFF_MOST)
+        await self._remove(pod)
+
+    async def _await_ready(self, pod: RunningPod) -> None:
+        """Wait until the readiness probe passes once, or for the first seconds of a life."""
+        for _ in range(100):
+            if pod.exited.is_set() or await self._probe(pod):
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(pod.exited.wait(), 0.1)
+        if not pod.exited.is_set():
+            await self._report(pod, "Running")
+
+    async def _watch_ready(self, pod: RunningPod) -> None:
+        """Probe readiness until the container ends."""
+        while not pod.exited.is_set():
+            was = pod.ready
+            await self._probe(pod)
+            if pod.ready != was and not pod.exited.is_set():
+                await self._report(pod, "Running")
+            period = (pod.obj["spec"]["containers"][0].get("readinessProbe") or {}).get(
+                "periodSeconds", 10)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(pod.exited.wait(), period)
+
+    async def _probe(self, pod: RunningPod) -> bool:
+        probe = pod.obj["spec"]["containers"][0].get("readinessProbe") or {}
+        if "httpGet" not in probe:
+            pod.ready = True
+            return True
+        get = probe["httpGet"]
+        url = f"http://{pod.ip}:{get['port']}{get.get('path', '/')}"
+        try:
+            async with httpx.AsyncClient(timeout=probe.get("timeoutSeconds", 1)) as client:
+                pod.ready = (await client.get(url)).status_code < 400
+        except httpx.HTTPError:
+            pod.ready = False
+        return pod.ready
+
+    async def _container(self, pod: RunningPod) -> tuple[list[str], dict[str, str]]:
+        """The container's argument list and environment, references resolved."""
+        container = pod.obj["spec"]["containers"][0]
+        space = pod.obj["metadata"]["namespace"]
+        env = {"POD_IP": pod.ip, "HOSTNAME": pod.obj["metadata"]["name"],
+               "POD_NAMESPACE": space, "PYTHONUNBUFFERED": "1"}
+        for source in container.get("envFrom", []):
+            if ref := source.get("configMapRef"):
+                env |= await self._data("configmaps", space, ref["name"])
+            if ref := source.get("secretRef"):
+                env |= await self._data("secrets", space, ref["name"])
+        for entry in container.get("env", []):
+            ref = entry.get("valueFrom") or {}
+            if key := ref.get("secretKeyRef"):
+                env[entry["name"]] = (await self._data("secrets", space, key["name"]))[key["key"]]
+            elif key := ref.get("configMapKeyRef"):
+                env[entry["name"]] = (await self._data("configmaps", space, key["name"]))[key["key"]]
+            elif field_ref := ref.get("fieldRef"):
+                env[entry["name"]] = {"status.podIP": pod.ip, "metadata.namespace": space,
+                                      "metadata.name": pod.obj["metadata"]["name"]}[
+                                          field_ref["fieldPath"]]
+            else:
+                env[entry["name"]] = str(entry.get("value", ""))
+        return [*container.get("command", []), *container.get("args", [])], env
+
+    async def _data(self, plural: str, namespace: str, name: str) -> dict[str, str]:
+        found = await self._kube.request("GET", f"/api/v1/namespaces/{namespace}/{plural}/{name}")
+        data = found.get("data") or {}
+        if plural == "secrets":
+            return {k: base64.b64decode(v).decode() for k, v in data.items()}
+        return dict(data)
+
+    def _stop(self, pod: RunningPod, grace: float) -> None:
+        _kill(pod.pid, signal.SIGTERM)
+
+        async def escalate() -> None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(pod.exited.wait(), grace)
+            _kill(None if pod.exited.is_set() else pod.pid, signal.SIGKILL)
+
+        pod.escalation = asyncio.create_task(escalate())  # type: ignore[attr-defined]
+
+    async def _remove(self, pod: RunningPod) -> None:
+        """Tell the API that the pod's process is gone, so that the object may go."""
+        meta = pod.obj["metadata"]
+        while pod.uid in self._pods:
+            try:
+                await self._kube.request(
+                    "DELETE", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}",
+                    {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0},
+                )
+                return
+            except httpx.HTTPStatusError:
+                return
+            except httpx.HTTPError:
+                await asyncio.sleep(0.2)
+
+    async def _report(self, pod: RunningPod, phase: str, *, waiting: str = "", reason: str = "",
+                      message: str = "") -> None:
+        meta, container = pod.obj["metadata"], pod.obj["spec"]["containers"][0]
+        running = phase == "Running" and not waiting
+        state: Object
+        if waiting:
+            state = {"waiting": {"reason": waiting, "message": message}}
+        elif running:
+            state = {"running": {"startedAt": pod.started_at}}
+        else:
+            state = {"terminated": {"exitCode": pod.exit_code, "finishedAt": now(),
+                                    "reason": "Completed" if pod.exit_code == 0 else "Error"}}
+        ready = running and pod.ready
+        flag = "True" if ready else "False"
+        status: Object = {
+            "phase": phase, "podIP": pod.ip, "hostIP": self._site.own(KUBELET),
+            "podIPs": [{"ip": pod.ip}], "startTime": pod.started_at or now(),
+            "conditions": [{"type": kind, "status": flag, "lastTransitionTime": now()}
+                           for kind in ("Ready", "ContainersReady")],
+            "containerStatuses": [{
+                "name": container["name"], "image": container["image"],
+                "imageID": f"process://{container['image']}", "ready": ready, "started": running,
+                "restartCount": pod.restarts, "state": state, "containerID": f"process://{pod.pid}",
+            }],
+        }
+        if reason:
+            status |= {"reason": reason, "message": message}
+        with contextlib.suppress(httpx.HTTPError):
+            await self._kube.request(
+                "PATCH", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status",
+                {"status": status}, "application/merge-patch+json",
+            )
+
+    # -- logs ---------------------------------------------------------------------------
+
+    async def _serve_logs(self) -> None:
+        """``GET /containerLogs/{namespace}/{pod}/{container}``, as a kubelet serves it."""
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                code, body = self._log_answer(head)
+                writer.write(
+                    f"HTTP/1.1 {code} X\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+                    f"content-length: {len(body)}\r\n\r\n".encode() + body
+                )
+                await writer.drain()
+            except (asyncio.IncompleteReadError, OSError):
+                pass
+            finally:
+                writer.close()
+
+        server = await asyncio.start_server(answer, self._site.own(KUBELET), KUBELET.port)
+        async with server:
+            await server.serve_forever()
+
+    def _log_answer(self, head: str) -> tuple[int, bytes]:
+        lines = head.split("\r\n")
+        headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines[1:])}
+        expected = f"Bearer {self._site.kube_token}"
+        if not hmac.compare_digest(headers.get("authorization", ""), expected):
+            return 401, b"Unauthorized\n"
+        path, _, query = lines[0].split(" ")[1].partition("?")
+        parts = path.strip("/").split("/")
+        if len(parts) != 4 or parts[0] != "containerLogs":
+            return 404, b"not found\n"
+        wanted = self._home / f"{parts[1]}_{parts[2]}" / "container.log"
+        if wanted.parent.parent != self._home or not wanted.exists():
+            return 404, b"the pod has no log yet\n"
+        text = wanted.read_bytes()
+        for option in query.split("&"):
+            name, _, value = option.partition("=")
+            if name == "tailLines" and value.isdigit():
+                text = b"".join(text.splitlines(keepends=True)[-int(value):])
+        return 200, text
+
+
+def _kill(pid: int | None, number: signal.Signals) -> None:
+    if pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def main() -> None:
+    """Run the node of the site whose configuration file is the only argument."""
+    asyncio.run(NodeAgent(SiteConfig.load(sys.argv[1])).run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""A task executor that drives Airflow's real task execution API without running processes.
+
+What is real: the scheduler that hands over workloads, the task execution API (run, heartbeat,
+XCom, state) with all its checks and its writes to the metadata database, the log objects in S3
+under Airflow's own remote-log path. What is **synthetic**: between "running" and "success" a task
+only waits; its side effect is a message to the witness instead of a write to somebody's system.
+
+One worker thread per scheduler does all of it, so that a slow S3 or a database that is gone
+holds up tasks, as it would, and never the scheduler loop.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import logging
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+import httpx
+from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
+from airflow.executors.base_executor import BaseExecutor
+from airflow.utils.state import TaskInstanceState
+from botocore.config import Config
+
+from loadgen.shapes import BY_DAG, task_seconds
+from loadgen.witness import WitnessClient
+
+log = logging.getLogger(__name__)
+LOG_ATTEMPTS_FOR_S = 120.0
+"""How long an upload of a task's log is tried again before it is given up."""
+
+
+@dataclass(order=True)
+class Due:
+    """The next thing to do for a running task instance."""
+
+    at: float
+    order: int
+    act: str = field(compare=False)
+    task: RunningTask = field(compare=False)
+
+
+@dataclass
+class RunningTask:
+    """A task instance between its start and its end."""
+
+    key: Any
+    id: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+    ends: float = 0.0
+    lines: list[str] = field(default_factory=list)
+
+    def say(self, event: str) -> None:
+        """Add a line to the task's log, in the form Airflow 3 writes and reads."""
+        stamp = datetime.now(UTC).isoformat()
+        self.lines.append(json.dumps({"timestamp": stamp, "level": "info", "event": event}))
+
+    @property
+    def log_path(self) -> str:
+        """Airflow's ``[logging] log_filename_template``, filled in."""
+        mapped = f"map_index={self.map_index}/" if self.map_index >= 0 else ""
+        return (f"dag_id={self.dag_id}/run_id={self.run_id}/task_id={self.task_id}/"
+                f"{mapped}attempt={self.try_number}.log")
+
+
+class SyntheticExecutor(BaseExecutor):
+    """Runs no process: walks each task instance through its life over the task execution API."""
+
+    is_local = False
+
+    def start(self) -> None:
+        """Begin to work (called by the scheduler, in the scheduler's process)."""
+        self._worker = Worker()
+        self._worker.start()
+
+    def _process_workloads(self, workloads: Sequence[Any]) -> None:
+        for workload in workloads:
+            ti = workload.ti
+            self.queued_tasks.pop(ti.key, None)
+            self.running.add(ti.key)
+            self._worker.begin(RunningTask(
+                ti.key, str(ti.id), ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.try_number,
+            ))
+
+    def sync(self) -> None:
+        """Hand finished tasks to the scheduler."""
+        for key, state in self._worker.finished():
+            if state == "success":
+                self.success(key)
+            else:
+                self.fail(key)
+
+    def try_adopt_task_instances(self, tis: Sequence[Any]) -> Sequence[Any]:
+        """Adopt nothing: this executor's tasks die with their scheduler's process."""
+        return tis
+
+    def end(self) -> None:
+        """Stop; tasks that still run end with the process, as a worker's would."""
+
+    def terminate(self) -> None:
+        """Stop at once."""
+
+    def get_task_log(self, ti: Any, try_number: int) -> tuple[list[str], list[str]]:
+        """Nothing is kept here: a log is readable once it is in S3."""
+        return [], []
+
+
+class Worker(threading.Thread):
+    """The thread in which the tasks of one scheduler live."""
+
+    def __init__(self) -> None:
+        super().__init__(name="synthetic-tasks", daemon=True)
+        self._arrived: queue.SimpleQueue[RunningTask] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[tuple[Any, str]] = queue.SimpleQueue()
+        self._due: list[Due] = []
+        self._order = itertools.count()
+        self._base = float(os.environ["DR_DRILL_TASK_SECONDS"])
+        self._beat = float(os.environ["AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"])
+        self._chance = random.Random()
+        self._deployment = os.environ["DR_DRILL_DEPLOYMENT"]
+        self._region = os.environ["DR_DRILL_REGION"]
+        self._bucket, _, self._prefix = (
+            os.environ["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"]
+            .removeprefix("s3://").partition("/")
+        )
+        # BaseException on purpose: a thread that dies would leave its tasks running for ever.
+        self._api: httpx.Client | None = None
+
+    def begin(self, task: RunningTask) -> None:
+        """Start a task instance (from the scheduler's thread)."""
+        self._arrived.put(task)
+
+    def finished(self) -> list[tuple[Any, str]]:
+        """Take the tasks that ended since the last call, with their state."""
+        ended = []
+        while True:
+            try:
+                ended.append(self._finished.get_nowait())
+            except queue.Empty:
+                return ended
+
+    def run(self) -> None:
+        """Do what is due, wait for what arrives."""
+        self._api = httpx.Client(
+            transport=InProcessExecutionAPI().transport, base_url="http://in-process/", timeout=60
+        )
+        self._s3 = boto3.client(
+            "s3", endpoint_url=os.environ["DR_DRILL_AWS_ENDPOINT"],
+            config=Config(connect_timeout=2, read_timeout=3, retries={"max_attempts": 0},
+                          request_checksum_calculation="when_required"),
+        )
+        self._witness = WitnessClient(
+            os.environ["DR_DRILL_WITNESS_HOST"], int(os.environ["DR_DRILL_WITNESS_PORT"]),
+            os.environ["DR_DRILL_WITNESS_TOKEN"],
+        )
+        while True:
+            wait = max(0.0, self._due[0].at - time.monotonic()) if self._due else 1.0
+            try:
+                self._plan(0.0, "start", self._arrived.get(timeout=min(wait, 1.0)))
+            except queue.Empty:
+                pass
+            while self._due and self._due[0].at <= time.monotonic():
+                due = heapq.heappop(self._due)
+                try:
+                    getattr(self, f"_{due.act}")(due.task)
+                except httpx.HTTPStatusError as error:
+                    # The API refused: somebody else (a newer scheduler) owns this task now.
+                    log.warning("%s of %s refused: %s", due.act, due.task.key, error.response.text)
+                    self._finished.put((due.task.key, "failed"))
+                except Exception as error:
+                    log.warning("%s of %s failed, trying again: %r", due.act, due.task.key, error)
+                    self._plan(1.0, due.act, due.task)
+
+    # -- a task's life ------------------------------------------------------------------
+
+    def _start(self, task: RunningTask) -> None:
+        self._call("PATCH", f"task-instances/{task.id}/run", {
+            "state": "running", "hostname": os.environ.get("HOSTNAME", "pod"),
+            "unixname": "airflow", "pid": os.getpid(), "start_date": _now(),
+        })
+        task.ends = time.monotonic() + task_seconds(task.dag_id, self._base, self._chance)
+        task.say(f"synthetic task started, try {task.try_number}")
+        self._tell("start", task)
+        self._next(task)
+
+    def _heartbeat(self, task: RunningTask) -> None:
+        self._call("PUT", f"task-instances/{task.id}/heartbeat", {
+            "hostname": os.environ.get("HOSTNAME", "pod"), "pid": os.getpid(),
+        })
+        self._next(task)
+
+    def _finish(self, task: RunningTask) -> None:
+        # The side effect comes before the state, as in a real task: a task whose success could
+        # not be reported has had its effect all the same.
+        self._tell("effect", task)
+        shape = BY_DAG.get(task.dag_id)
+        if shape is not None and shape.xcom:
+            path = f"xcoms/{task.dag_id}/{task.run_id}/{task.task_id}/return_value"
+            self._call("POST", path, task.try_number)
+            self._tell("ack", task, s="airflow", k="xcom")
+        task.say("synthetic task succeeded")
+        self._plan(0.0, "report", task)
+
+    def _report(self, task: RunningTask) -> None:
+        self._call("PATCH", f"task-instances/{task.id}/state", {
+            "state": "success", "end_date": _now(), "task_outlets": [], "outlet_events": [],
+        })
+        self._tell("ack", task, s="airflow", k="state")
+        self._finished.put((task.key, str(TaskInstanceState.SUCCESS)))
+        task.ends = time.monotonic()
+        self._plan(0.0, "upload", task)
+
+    def _upload(self, task: RunningTask) -> None:
+        if time.monotonic() > task.ends + LOG_ATTEMPTS_FOR_S:
+            log.warning("the log of %s was given up", task.key)
+            return
+        key = f"{self._prefix}/{task.log_path}"
+        answer = self._s3.put_object(
+            Bucket=self._bucket, Key=key, Body="\n".join(task.lines).encode() + b"\n"
+        )
+        self._tell("ack", task, s="task-logs", key=key, v=answer.get("VersionId", ""))
+
+    # -- helpers ------------------------------------------------------------------------
+
+    def _next(self, task: RunningTask) -> None:
+        left = task.ends - time.monotonic()
+        if left > self._beat:
+            self._plan(self._beat, "heartbeat", task)
+        else:
+            self._plan(left, "finish", task)
+
+    def _plan(self, after: float, act: str, task: RunningTask) -> None:
+        heapq.heappush(self._due, Due(time.monotonic() + after, next(self._order), act, task))
+
+    def _call(self, method: str, path: str, body: Any) -> None:
+        assert self._api is not None
+        answer = self._api.request(method, path, json=body)
+        if answer.status_code >= 500:
+            raise RuntimeError(f"{method} {path}: {answer.status_code}")
+        answer.raise_for_status()
+
+    def _tell(self, event: str, task: RunningTask, **more: Any) -> None:
+        self._witness.tell(
+            e=event, d=self._deployment, r=self._region, dag=task.dag_id, run=task.run_id,
+            task=task.task_id, map=task.map_index, n=task.try_number, ti=task.id, **more,
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
