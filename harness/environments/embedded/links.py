@@ -28,11 +28,11 @@ from typing import Any, TextIO
 
 from harness.environments.embedded.addresses import (
     AWS,
-    DNS,
     GLOBAL_AWS,
     INGRESS,
     KUBERNETES,
     LINKS,
+    ORCHESTRATOR,
     POSTGRES,
     WITNESS,
     Block,
@@ -49,8 +49,8 @@ BUFFER = 128 * 1024
 ROUTES: tuple[tuple[Caller, Site, tuple[Service, ...]], ...] = (
     (Caller.PRIMARY, Site.SECONDARY, (POSTGRES, AWS)),
     (Caller.SECONDARY, Site.PRIMARY, (POSTGRES, AWS)),
-    (Caller.PRIMARY, Site.OUTSIDE, (WITNESS, DNS, GLOBAL_AWS)),
-    (Caller.SECONDARY, Site.OUTSIDE, (WITNESS, DNS, GLOBAL_AWS)),
+    (Caller.PRIMARY, Site.OUTSIDE, (WITNESS, ORCHESTRATOR, GLOBAL_AWS)),
+    (Caller.SECONDARY, Site.OUTSIDE, (WITNESS, ORCHESTRATOR, GLOBAL_AWS)),
     (Caller.ORCHESTRATOR, Site.PRIMARY, (AWS, KUBERNETES)),
     (Caller.ORCHESTRATOR, Site.SECONDARY, (AWS, KUBERNETES)),
     (Caller.ORCHESTRATOR, Site.OUTSIDE, (GLOBAL_AWS,)),

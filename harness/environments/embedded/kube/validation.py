@@ -94,13 +94,9 @@ def _model(kind: str) -> tuple[dict[str, str], tuple[str, ...]]:
     if model is None or not hasattr(model, "openapi_types"):
         return {}, ()
     fields = {model.attribute_map[name]: kind_ for name, kind_ in model.openapi_types.items()}
-    required = []
-    for name in model.openapi_types:
-        prop = getattr(model, name, None)
-        # The generated setters of required fields refuse None; that is the only trace of it.
-        code = prop.fset.__code__ if isinstance(prop, property) and prop.fset else None
-        if code is not None and any(
-            isinstance(const, str) and "must not be `None`" in const for const in code.co_consts
-        ):
-            required.append(model.attribute_map[name])
-    return fields, tuple(required)
+    required = tuple(
+        model.attribute_map[name]
+        for name, field in model.model_fields.items()
+        if field.is_required()
+    )
+    return fields, required

@@ -1,0 +1,683 @@
+"""The embedded pair: two regions and what lies outside them, as processes of this machine.
+
+``up`` starts the parts in the order in which they need each other, as much as possible at a time;
+``down`` removes every process and directory again, whatever state they are in, and can be called
+from another process long after the one that called ``up`` was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import dns.resolver
+import httpx
+import trustme
+from botocore.config import Config
+from kubernetes import client as kubernetes_client
+from kubernetes import config as kubernetes_config
+
+from harness.environments.base import DatabaseAccess, EnvironmentFailed, RegionAccess
+from harness.environments.embedded.addresses import (
+    AWS,
+    DNS,
+    GLOBAL_AWS,
+    INGRESS,
+    KUBERNETES,
+    LINKS,
+    ORCHESTRATOR,
+    POSTGRES,
+    WITNESS,
+    Block,
+    BlockLease,
+    Caller,
+    NoFreeBlock,
+    Service,
+    Site,
+)
+from harness.environments.embedded.processes import (
+    Component,
+    kill_in,
+    last_lines,
+    processes_in,
+    reap,
+    spawn,
+)
+from harness.environments.embedded.site import SiteConfig
+from harness.lines import LinesClient
+
+READY_TIMEOUT = 90.0
+"""Importing Airflow is the slowest start; on a busy machine it takes half a minute."""
+ROLES = {"primary": Site.PRIMARY, "secondary": Site.SECONDARY}
+DOMAIN = "dr-drill.test"
+SIMULATED = (
+    "Both regions are processes of one host; the links between them are user-space TCP proxies.",
+    "The Kubernetes API, its controllers and its node are dr-drill's own; pods are processes "
+    "forked from one warm Airflow process per region.",
+    "The AWS endpoints are moto with S3 replication and RDS global-database actions added.",
+    "Provisioning the database head takes {head_delay:g} s here; AWS takes 5 to 10 minutes. Add "
+    "that to the RTO.",
+    "Tasks do no work: a synthetic executor drives Airflow's task execution API for them.",
+    "Dags were serialized once into a template database; no Dag processor runs.",
+)
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """What a drill file says about its embedded pair."""
+
+    primary: str = "us-west-2"
+    secondary: str = "us-east-2"
+    head_delay: float = 0.0
+    task_seconds: float = 30.0
+
+
+def environments_root() -> Path:
+    """Where all embedded environments of this machine live (short, and not below anyone's home)."""
+    return Path(os.environ.get("DR_DRILL_HOME", tempfile.gettempdir())) / "dr-drill"
+
+
+class EmbeddedPair:
+    """A pair of regions on this machine. Implements :class:`harness.environments.base.Environment`."""
+
+    def __init__(self, identifier: str, settings: PairSettings) -> None:
+        self.identifier, self.settings = identifier, settings
+        self.directory = environments_root() / "envs" / identifier
+        self.logs = self.directory / "logs"
+        self.cluster_id = f"cl{identifier[-12:]}"
+        self.domain = f"{identifier}.{DOMAIN}"
+        self._lease = BlockLease(environments_root() / "blocks")
+        self._components: dict[str, Component] = {}
+        self._tokens: dict[str, str] = {}
+        self._block: Block | None = None
+
+    # -- what a drill needs to know -------------------------------------------------------
+
+    @property
+    def block(self) -> Block:
+        """The environment's addresses."""
+        if self._block is None:
+            raise EnvironmentFailed("the environment is not up")
+        return self._block
+
+    @property
+    def simulated(self) -> Sequence[str]:
+        """What is simulated here, for the report."""
+        return [text.format(head_delay=self.settings.head_delay) for text in SIMULATED]
+
+    @property
+    def regions(self) -> Mapping[str, RegionAccess]:
+        """Both regions by role."""
+        return {role: self._access(role, site) for role, site in ROLES.items()}
+
+    def _access(self, role: str, site: Site) -> RegionAccess:
+        return RegionAccess(
+            name=self.region_name(role), role=role, kubeconfig=self.directory / f"kubeconfig-{role}",
+            aws_endpoint=f"http://{self.block.service(site, AWS)}:{AWS.port}",
+            postgres_host=self.block.service(site, POSTGRES), postgres_port=POSTGRES.port,
+            log_bucket=self._bucket(role, "task-logs"), image_bucket=self._bucket(role, "images"),
+        )
+
+    def region_name(self, role: str) -> str:
+        """A role's region."""
+        return self.settings.primary if role == "primary" else self.settings.secondary
+
+    def role_of(self, region: str) -> str:
+        """A region's role."""
+        return "primary" if region == self.settings.primary else "secondary"
+
+    @property
+    def organization_id(self) -> str:
+        """The organization under which the orchestrator knows the cluster."""
+        return "dr-drill"
+
+    @property
+    def orchestrator_url(self) -> str:
+        """The base URL of the orchestrator's API."""
+        return f"http://{self.block.service(Site.OUTSIDE, ORCHESTRATOR)}:{ORCHESTRATOR.port}"
+
+    def secret(self, name: str) -> str:
+        """One of the environment's secrets (``api_token``, ``postgres_password``...)."""
+        return self._tokens[name]
+
+    def database(self, role: str, database: str = "postgres") -> DatabaseAccess:
+        """A region's PostgreSQL, for the observer."""
+        return DatabaseAccess(self.block.service(ROLES[role], POSTGRES), POSTGRES.port, "postgres",
+                              self._tokens["postgres_password"], database)
+
+    def kubernetes(self, role: str) -> kubernetes_client.ApiClient:
+        """The official client for a region, directly (through no link)."""
+        path = str(self.directory / f"kubeconfig-{role}")
+        return kubernetes_config.new_client_from_config(path)
+
+    def aws(self, role: str, service: Any) -> Any:
+        """A boto3 client for a region's endpoint (role ``global``: us-east-1), directly."""
+        if role == "global":
+            endpoint = f"http://{self.block.service(Site.OUTSIDE, GLOBAL_AWS)}:{GLOBAL_AWS.port}"
+            region = "us-east-1"
+        else:
+            endpoint, region = self.regions[role].aws_endpoint, self.region_name(role)
+        return boto3.client(
+            service, endpoint_url=endpoint, region_name=region,
+            aws_access_key_id=self._tokens["aws_access_key"],
+            aws_secret_access_key=self._tokens["aws_secret_key"],
+            config=Config(connect_timeout=2, read_timeout=20, retries={"max_attempts": 1}),
+        )
+
+    @property
+    def witness_log(self) -> Path:
+        """Every record that the witness received."""
+        return self.directory / "sites" / "witness" / "witness.jsonl"
+
+    @property
+    def link_log(self) -> Path:
+        """What passed the links."""
+        return self.directory / "sites" / "links" / "links.jsonl"
+
+    def access_logs(self) -> dict[str, list[Path]]:
+        """The servers' own access logs, by role (``global`` for us-east-1)."""
+        sites = self.directory / "sites"
+        return {
+            "primary": [sites / "primary" / part / "access.jsonl" for part in ("aws", "kube")],
+            "secondary": [sites / "secondary" / part / "access.jsonl" for part in ("aws", "kube")],
+            "global": [sites / "us-east-1" / "aws" / "access.jsonl"],
+        }
+
+    def witness_address(self) -> tuple[str, int, str]:
+        """Host, port and token of the witness, for the observer."""
+        return self.block.service(Site.OUTSIDE, WITNESS), WITNESS.port, self._tokens["witness_token"]
+
+    def workload_witness(self, role: str) -> dict[str, str]:
+        """The variables by which a workload of a region finds the witness (through its link)."""
+        return {
+            "DR_DRILL_WITNESS_HOST": self.block.link(Caller(ROLES[role]), Site.OUTSIDE, WITNESS),
+            "DR_DRILL_WITNESS_PORT": str(WITNESS.port),
+            "DR_DRILL_WITNESS_TOKEN": self._tokens["witness_token"],
+        }
+
+    def dns_address(self) -> tuple[str, int]:
+        """Where DNS questions are answered."""
+        return self.block.service(Site.OUTSIDE, DNS), DNS.port
+
+    @property
+    def ingress_port(self) -> int:
+        """The port of every ingress."""
+        return INGRESS.port
+
+    def resolve(self, hostname: str) -> tuple[str, int]:
+        """Address of a hostname by DNS, and the answer's remaining TTL in seconds.
+
+        Raises:
+            dns.exception.DNSException: when there is no answer.
+        """
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = [self.dns_address()[0]], self.dns_address()[1]
+        resolver.lifetime = 2.0
+        answer = resolver.resolve(hostname, "A")
+        ttl = answer.rrset.ttl if answer.rrset is not None else 0
+        return str(answer[0]), int(ttl)
+
+    def processes(self) -> set[int]:
+        """Ids of all processes of the environment."""
+        return processes_in(self.directory)
+
+    # -- up -----------------------------------------------------------------------------
+
+    def up(self, progress: Callable[[str], None] = lambda _: None) -> None:
+        """Start everything; returns when it serves.
+
+        Raises:
+            EnvironmentFailed: naming the part that did not come up.
+        """
+        try:
+            self._up(progress)
+        except OSError as error:
+            raise EnvironmentFailed(
+                f"the environment could not be set up in {self.directory}: {error}",
+                hint="'drill doctor' looks at disk space, permissions and ports",
+            ) from error
+
+    def _up(self, progress: Callable[[str], None]) -> None:
+        self.directory.mkdir(parents=True)
+        self.directory.chmod(0o711)
+        try:
+            self._block = self._lease.acquire(self.directory)
+        except NoFreeBlock as error:
+            raise EnvironmentFailed(str(error)) from error
+        self._make_secrets()
+        self._save_state("starting")
+        self._make_certificates()
+        for role in (*ROLES, "us-east-1"):
+            self._site_config(role).save(self._site_directory(role) / "site.json")
+        progress("starting networks, witness and global services")
+        self._start_outside()
+        for role in ROLES:
+            self._start_region(role)
+        self._await_http("aws us-east-1", Site.OUTSIDE, GLOBAL_AWS)
+        zone = self._make_zone()
+        self._start_dns()
+        progress("creating the replicated database and the replicated buckets")
+        for role in ROLES:
+            self._await_http(f"aws {role}", ROLES[role], AWS)
+        self._make_database()
+        self._make_buckets()
+        self._start_orchestrator(zone)
+        progress("waiting for the Kubernetes APIs and the warm Airflow processes")
+        for role in ROLES:
+            self._await_kubernetes(role)
+            self._bootstrap(role)
+        progress("migrating the template metadata database")
+        self._make_template()
+        self._await_http("orchestrator", Site.OUTSIDE, ORCHESTRATOR)
+        self._save_state("up")
+
+    def _start_outside(self) -> None:
+        token = self._tokens["control_token"]
+        self._spawn("links", "harness.environments.embedded.links", "links", {
+            "block": self.block.number, "control_token": token, "log": str(self.link_log)})
+        self._spawn("witness", "loadgen.witness", "witness", {
+            "host": self.block.service(Site.OUTSIDE, WITNESS), "port": WITNESS.port,
+            "token": self._tokens["witness_token"], "log": str(self.witness_log)})
+        self._spawn("aws us-east-1", "harness.environments.embedded.aws.server", "us-east-1")
+        self._await_port("links", Site.OUTSIDE, LINKS)
+        self._await_port("witness", Site.OUTSIDE, WITNESS)
+
+    def _start_region(self, role: str) -> None:
+        base = "harness.environments.embedded"
+        for name, module in (("kubernetes", "kube.server"), ("aws", "aws.server"),
+                             ("node", "node.agent"), ("ingress", "ingress")):
+            self._spawn(f"{name} {role}", f"{base}.{module}", role)
+
+    def _start_dns(self) -> None:
+        host, port = self.dns_address()
+        self._spawn("dns", "harness.environments.embedded.dns", "dns", {
+            "host": host, "port": port,
+            "route53_endpoint":
+                f"http://{self.block.service(Site.OUTSIDE, GLOBAL_AWS)}:{GLOBAL_AWS.port}",
+            "aws_access_key": self._tokens["aws_access_key"],
+            "aws_secret_key": self._tokens["aws_secret_key"]})
+
+    def _make_zone(self) -> str:
+        route53 = self.aws("global", "route53")
+        zone = route53.create_hosted_zone(Name=self.domain, CallerReference=self.identifier)
+        identifier = str(zone["HostedZone"]["Id"]).rsplit("/", 1)[-1]
+        route53.change_resource_record_sets(HostedZoneId=identifier, ChangeBatch={"Changes": [{
+            "Action": "UPSERT", "ResourceRecordSet": {
+                "Name": f"ingress.{self.domain}", "Type": "A", "TTL": 5, "ResourceRecords": [
+                    {"Value": self.block.link(Caller.USERS, Site.PRIMARY, INGRESS)}]}}]})
+        return identifier
+
+    def _make_database(self) -> None:
+        """The global cluster as Terraform would make it: writer with a head, headless secondary."""
+        first, second = self.aws("primary", "rds"), self.aws("secondary", "rds")
+        first.create_global_cluster(GlobalClusterIdentifier="metadata", Engine="aurora-postgresql")
+        first.create_db_cluster(DBClusterIdentifier=self._db("primary"),
+                                GlobalClusterIdentifier="metadata", Engine="aurora-postgresql")
+        first.create_db_instance(
+            DBInstanceIdentifier=f"{self._db('primary')}-1", DBClusterIdentifier=self._db("primary"),
+            DBInstanceClass="db.r6g.large", Engine="aurora-postgresql")
+
+        def available() -> bool:
+            found = first.describe_db_instances()["DBInstances"]
+            return bool(found) and found[0]["DBInstanceStatus"] == "available"
+
+        self._await("PostgreSQL primary", available, self._log("aws primary"))
+        second.create_db_cluster(DBClusterIdentifier=self._db("secondary"),
+                                 GlobalClusterIdentifier="metadata", Engine="aurora-postgresql")
+
+    def _make_buckets(self) -> None:
+        """Versioned buckets that replicate both ways; the proxy registry's is left out."""
+        for purpose in ("task-logs", "images", "proxy-registry"):
+            for role in ROLES:
+                s3, name = self.aws(role, "s3"), self._bucket(role, purpose)
+                s3.create_bucket(Bucket=name, CreateBucketConfiguration={
+                    "LocationConstraint": self.region_name(role)})
+                s3.put_bucket_versioning(Bucket=name,
+                                         VersioningConfiguration={"Status": "Enabled"})
+        for purpose in ("task-logs", "images"):
+            for role, other in (("primary", "secondary"), ("secondary", "primary")):
+                self.aws(role, "s3").put_bucket_replication(
+                    Bucket=self._bucket(role, purpose),
+                    ReplicationConfiguration={
+                        "Role": "arn:aws:iam::123456789012:role/replication", "Rules": [{
+                            "ID": "dr", "Status": "Enabled", "Priority": 1, "Filter": {"Prefix": ""},
+                            "DeleteMarkerReplication": {"Status": "Disabled"},
+                            "Destination": {
+                                "Bucket": f"arn:aws:s3:::{self._bucket(other, purpose)}",
+                                "ReplicationTime": {"Status": "Enabled", "Time": {"Minutes": 15}},
+                                "Metrics": {"Status": "Enabled",
+                                            "EventThreshold": {"Minutes": 15}}}}]})
+
+    def _start_orchestrator(self, zone: str) -> None:
+        own = self.block.service(Site.OUTSIDE, ORCHESTRATOR)
+        self._spawn("orchestrator", "orchestrator.server", "orchestrator", {
+            "host": own, "port": ORCHESTRATOR.port,
+            "store": str(self._site_directory("orchestrator") / "orchestrator.sqlite"),
+            "organization_id": self.organization_id, "cluster_id": self.cluster_id,
+            "cluster_name": self.identifier,
+            "primary": self._orchestrator_region("primary"),
+            "secondary": self._orchestrator_region("secondary"),
+            "global_cluster_id": "metadata",
+            "global_aws_endpoint": self._url(Caller.ORCHESTRATOR, Site.OUTSIDE, GLOBAL_AWS),
+            "hosted_zone_id": zone, "domain": self.domain,
+            "aws_access_key": self._tokens["aws_access_key"],
+            "aws_secret_key": self._tokens["aws_secret_key"],
+            "api_token": self._tokens["api_token"], "agent_token": self._tokens["agent_token"],
+            "dags_folder": str(_dags_folder()), "task_seconds": self.settings.task_seconds,
+        })
+
+    def _orchestrator_region(self, role: str) -> dict[str, Any]:
+        site, caller = ROLES[role], Caller(ROLES[role])
+        return {
+            "name": self.region_name(role),
+            "aws_endpoint": self._url(Caller.ORCHESTRATOR, site, AWS),
+            "kubeconfig": str(self.directory / "sites" / "orchestrator" / f"kubeconfig-{role}"),
+            "db_cluster_id": self._db(role), "db_instance_id": f"{self._db(role)}-1",
+            "database_host": self.block.service(site, POSTGRES),
+            "ingress_address": self.block.link(Caller.USERS, site, INGRESS),
+            "log_bucket": self._bucket(role, "task-logs"),
+            "image_bucket": self._bucket(role, "images"),
+            "workload_aws_endpoint": f"http://{self.block.service(site, AWS)}:{AWS.port}",
+            "workload_env": self.workload_witness(role),
+            "orchestrator_url": self._url(caller, Site.OUTSIDE, ORCHESTRATOR),
+        }
+
+    def _bootstrap(self, role: str) -> None:
+        """What a region has before any Deployment: the system namespace and its reconciler."""
+        import base64
+
+        core = kubernetes_client.CoreV1Api(self.kubernetes(role))
+        apps = kubernetes_client.AppsV1Api(self.kubernetes(role))
+        core.create_namespace({"metadata": {"name": "dr-system"}})
+        core.create_namespaced_secret("dr-system", {
+            "metadata": {"name": "database-admin"},
+            "stringData": {"ADMIN_HOST": self.block.service(ROLES[role], POSTGRES),
+                           "ADMIN_PASSWORD": self._tokens["postgres_password"]}})
+        site = ROLES[role]
+        core.create_namespaced_secret("dr-system", {
+            "metadata": {"name": "manifest-reconciler"}, "stringData": {
+                "RECONCILER_URL": self._url(Caller(site), Site.OUTSIDE, ORCHESTRATOR),
+                "RECONCILER_TOKEN": self._tokens["agent_token"],
+                "RECONCILER_REGION": self.region_name(role),
+                "RECONCILER_CLUSTER": self.cluster_id,
+                "KUBE_SERVER": f"https://{self.block.service(site, KUBERNETES)}:{KUBERNETES.port}",
+                "KUBE_TOKEN": self._tokens[f"kube_token_{role}"],
+                "KUBE_CA": base64.b64encode((self.directory / "ca.crt").read_bytes()).decode()}})
+        apps.create_namespaced_deployment("dr-system", {
+            "metadata": {"name": "manifest-reconciler"}, "spec": {
+                "replicas": 1, "selector": {"matchLabels": {"app": "manifest-reconciler"}},
+                "template": {"metadata": {"labels": {"app": "manifest-reconciler"}}, "spec": {
+                    "containers": [{
+                        "name": "reconciler", "image": "dr-drill/reconciler:1",
+                        "command": ["python", "-m", "orchestrator.reconciler"],
+                        "envFrom": [{"secretRef": {"name": "manifest-reconciler"}}]}]}}}})
+
+    def _make_template(self) -> None:
+        batch = kubernetes_client.BatchV1Api(self.kubernetes("primary"))
+        host, secret = self.block.service(Site.PRIMARY, POSTGRES), self._tokens["postgres_password"]
+        url = f"//airflow:{secret}@{host}:{POSTGRES.port}/airflow_template"
+        batch.create_namespaced_job("dr-system", {
+            "metadata": {"name": "airflow-template"}, "spec": {"backoffLimit": 2, "template": {
+                "spec": {"restartPolicy": "Never", "containers": [{
+                    "name": "template", "image": "dr-drill/provision:1",
+                    "command": ["python", "-m", "orchestrator.provision", "template"],
+                    "envFrom": [{"secretRef": {"name": "database-admin"}}],
+                    "env": [{"name": k, "value": v} for k, v in {
+                        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2:{url}",
+                        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg:{url}",
+                        "AIRFLOW__CORE__DAGS_FOLDER": str(_dags_folder()),
+                        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+                        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+                        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+                        "PYTHONPATH": str(_dags_folder().parent.parent),
+                    }.items()]}]}}}})
+
+        def done() -> bool:
+            status = batch.read_namespaced_job("airflow-template", "dr-system").status
+            if any(c.type == "Failed" for c in status.conditions or []):
+                raise EnvironmentFailed("the template metadata database could not be migrated",
+                                        log=self._log("node primary"))
+            return bool(status.succeeded)
+
+        self._await("job airflow-template", done, self._log("node primary"))
+        batch.delete_namespaced_job("airflow-template", "dr-system",
+                                    propagation_policy="Background")
+
+    # -- faults only the environment's maker can cause ------------------------------------------
+
+    def kill_region(self, role: str) -> Mapping[str, Any]:
+        """SIGKILL to all processes of a region at once; bytes on its links are lost with it."""
+        killed = kill_in(self._site_directory(role))
+        self._links({"reset": role})
+        reap(c for name, c in self._components.items() if name.endswith(f" {role}"))
+        return {"processes_killed": killed, "processes_left": len(self._living(role))}
+
+    def restore_region(self, role: str) -> Mapping[str, Any]:
+        """Start a region's parts again on what they left on disk; returns when they serve.
+
+        Raises:
+            EnvironmentFailed: when one does not come back.
+        """
+        self._start_region(role)
+        self._await_http(f"aws {role}", ROLES[role], AWS)
+        self._await_kubernetes(role)
+        return {"processes": len(self._living(role))}
+
+    def region_alive(self, role: str) -> bool:
+        """Whether any process of the region runs."""
+        return bool(self._living(role))
+
+    def set_link(self, source: str, target: str, **quality: float | bool | None) -> Mapping[str, Any]:
+        """Set one direction's quality (``cut``, ``delay`` in s, ``rate`` in bytes/s); none: mend."""
+        return self._links({"set": f"{source}->{target}", **quality})
+
+    def replication_lag(self, role: str) -> Mapping[str, Any]:
+        """The writer's view of its standby, when ``role`` is the writer's."""
+        url = f"http://{self.block.service(ROLES[role], AWS)}:{AWS.port}/_dr/rds/replication"
+        answer = httpx.get(url, headers={"x-dr-token": self._tokens["control_token"]}, timeout=3)
+        return dict(answer.json())
+
+    def pending_objects(self, role: str) -> Mapping[str, Any]:
+        """S3 replication metrics of a region."""
+        url = f"http://{self.block.service(ROLES[role], AWS)}:{AWS.port}/_dr/s3/replication"
+        answer = httpx.get(url, headers={"x-dr-token": self._tokens["control_token"]}, timeout=3)
+        return dict(answer.json())
+
+    def check(self) -> None:
+        """Raise EnvironmentFailed when a component has died that nobody killed on purpose."""
+        for component in self._components.values():
+            if not getattr(component, "killed", False):
+                component.check()
+
+    # -- down -----------------------------------------------------------------------------
+
+    def down(self) -> None:
+        """Stop and remove everything. Safe to call at any time, and again."""
+        if self.directory.exists():
+            kill_in(self.directory)
+            reap(self._components.values())
+            shutil.rmtree(self.directory)
+        self._components.clear()
+        self._lease.release()
+
+    # -- inner works ------------------------------------------------------------------------
+
+    def _living(self, role: str) -> set[int]:
+        return processes_in(self._site_directory(role))
+
+    def _links(self, message: dict[str, Any]) -> dict[str, Any]:
+        client = LinesClient(self.block.service(Site.OUTSIDE, LINKS), LINKS.port,
+                             self._tokens["control_token"])
+        try:
+            return dict(client.ask(message))
+        finally:
+            client.close()
+
+    def _spawn(
+        self, name: str, module: str, site: str, config: dict[str, Any] | None = None
+    ) -> None:
+        directory = self._site_directory(site)
+        path = directory / "site.json"
+        if config is not None:
+            path = directory / "config.json"
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(fd, "w") as sink:
+                json.dump(config, sink, indent=1)
+        self._components[name] = spawn(
+            name, module, directory=directory, log=self._log(name), arguments=[str(path)])
+
+    def _log(self, name: str) -> Path:
+        return self.logs / f"{name.replace(' ', '-')}.log"
+
+    def _site_directory(self, site: str) -> Path:
+        directory = self.directory / "sites" / site
+        directory.mkdir(parents=True, exist_ok=True)
+        return directory
+
+    def _url(self, caller: Caller, site: Site, service: Service) -> str:
+        return f"http://{self.block.link(caller, site, service)}:{service.port}"
+
+    def _db(self, role: str) -> str:
+        return f"metadata-{self.region_name(role)}"
+
+    def _bucket(self, role: str, purpose: str) -> str:
+        return f"{self.cluster_id}-{purpose}-{self.region_name(role)}"
+
+    def _site_config(self, role: str) -> SiteConfig:
+        site = ROLES.get(role, Site.OUTSIDE)
+        other = "secondary" if role == "primary" else "primary"
+        return SiteConfig(
+            environment=self.identifier, directory=str(self._site_directory(role)),
+            block=self.block.number, site=site.value,
+            region=self.region_name(role) if role in ROLES else "us-east-1",
+            peer_region=self.region_name(other) if role in ROLES else "",
+            cluster_id=self.cluster_id, kube_token=self._tokens.get(f"kube_token_{role}", ""),
+            control_token=self._tokens["control_token"],
+            aws_access_key=self._tokens["aws_access_key"],
+            aws_secret_key=self._tokens["aws_secret_key"],
+            postgres_password=self._tokens["postgres_password"],
+            replication_password=self._tokens["replication_password"],
+            simulated_head_delay=self.settings.head_delay,
+        )
+
+    def _make_secrets(self) -> None:
+        names = ("control_token", "witness_token", "api_token", "agent_token", "aws_secret_key",
+                 "postgres_password", "replication_password", "kube_token_primary",
+                 "kube_token_secondary")
+        self._tokens = {name: secrets.token_hex(16) for name in names}
+        self._tokens["aws_access_key"] = "AKIA" + secrets.token_hex(8).upper()
+        path = self.directory / "secrets.json"
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "w") as sink:
+            json.dump(self._tokens, sink)
+
+    def _make_certificates(self) -> None:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.directory / "ca.crt"))
+        for role, site in ROLES.items():
+            names = [self.block.service(site, KUBERNETES),
+                     self.block.link(Caller.ORCHESTRATOR, site, KUBERNETES)]
+            issued = authority.issue_cert(*names)
+            directory = self._site_directory(role)
+            key = directory / "kube.key"
+            key.touch(mode=0o600)
+            issued.private_key_pem.write_to_path(str(key))
+            (directory / "kube.crt").write_bytes(
+                b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+            shutil.copy(self.directory / "ca.crt", directory / "ca.crt")
+            self._kubeconfig(self.directory / f"kubeconfig-{role}", role, names[0])
+            orchestrator = self._site_directory("orchestrator")
+            self._kubeconfig(orchestrator / f"kubeconfig-{role}", role, names[1])
+
+    def _kubeconfig(self, path: Path, role: str, address: str) -> None:
+        import base64
+
+        ca = base64.b64encode((self.directory / "ca.crt").read_bytes()).decode()
+        name = f"dr-drill-{role}"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": name,
+            "clusters": [{"name": name, "cluster": {
+                "server": f"https://{address}:{KUBERNETES.port}",
+                "certificate-authority-data": ca}}],
+            "users": [{"name": name, "user": {"token": self._tokens[f"kube_token_{role}"]}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+        }, indent=1))
+
+    def _save_state(self, state: str) -> None:
+        (self.directory / "environment.json").write_text(json.dumps({
+            "identifier": self.identifier, "block": self.block.number, "state": state,
+            "owner": os.getpid(), "owner_started": process_start(os.getpid()),
+            "settings": asdict(self.settings), "since": time.time(),
+        }))
+
+    # -- waiting --------------------------------------------------------------------------
+
+    def _await(self, name: str, condition: Callable[[], bool], log: Path,
+               timeout: float = READY_TIMEOUT) -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self.check()
+            if time.monotonic() > deadline:
+                raise EnvironmentFailed(f"{name} was not ready within {timeout:.0f} s", log=log,
+                                        hint=last_lines(log))
+            time.sleep(0.05)
+
+    def _await_port(self, name: str, site: Site, service: Service) -> None:
+        import socket
+
+        def open_() -> bool:
+            with socket.socket() as probe:
+                probe.settimeout(0.5)
+                return probe.connect_ex((self.block.service(site, service), service.port)) == 0
+
+        self._await(name, open_, self._log(name))
+
+    def _await_http(self, name: str, site: Site, service: Service) -> None:
+        url = f"http://{self.block.service(site, service)}:{service.port}/healthz"
+
+        def answers() -> bool:
+            try:
+                return httpx.get(url, timeout=1).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        self._await(name, answers, self._log(name))
+
+    def _await_kubernetes(self, role: str) -> None:
+        core = kubernetes_client.CoreV1Api(self.kubernetes(role))
+
+        def node_ready() -> bool:
+            import urllib3
+
+            try:
+                nodes = core.list_node(_request_timeout=1).items
+            except (kubernetes_client.ApiException, urllib3.exceptions.HTTPError, OSError):
+                return False
+            return any(c.type == "Ready" and c.status == "True"
+                       for node in nodes for c in node.status.conditions or [])
+
+        self._await(f"kubernetes {role}", node_ready, self._log(f"node {role}"))
+
+
+def process_start(pid: int) -> int | None:
+    """When a process began (kernel ticks), to tell it from a later one with the same id."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
+    except OSError:
+        return None
+
+
+def _dags_folder() -> Path:
+    import loadgen
+
+    return Path(loadgen.__file__).parent / "dags"

@@ -1,0 +1,73 @@
+"""What the orchestrator is told when it starts: where the two regions are, and its secrets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class RegionConfig(BaseModel):
+    """One region as the orchestrator reaches it, and the facts that its manifests depend on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    aws_endpoint: str
+    kubeconfig: Path
+    db_cluster_id: str
+    db_instance_id: str
+    database_host: str
+    """The regional cluster endpoint that workloads of this region use."""
+    ingress_address: str
+    """What the ingress DNS record points at while this region is active."""
+    log_bucket: str
+    image_bucket: str
+    workload_aws_endpoint: str
+    """The region's AWS endpoint as its own workloads reach it."""
+    workload_env: dict[str, str] = Field(default_factory=dict)
+    """Further environment variables of every Airflow container in this region."""
+    orchestrator_url: str
+    """How the region's reconciler reaches this orchestrator."""
+
+
+class OrchestratorConfig(BaseModel):
+    """Everything; read from a JSON file of mode 0600."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str
+    port: int
+    store: Path
+    organization_id: str
+    cluster_id: str
+    cluster_name: str
+    primary: RegionConfig
+    secondary: RegionConfig
+    global_cluster_id: str
+    global_aws_endpoint: str
+    hosted_zone_id: str
+    domain: str
+    dns_ttl: int = 5
+    aws_access_key: str = Field(repr=False)
+    aws_secret_key: str = Field(repr=False)
+    api_token: str = Field(repr=False)
+    agent_token: str = Field(repr=False)
+    """What the reconcilers in the regions authenticate with."""
+    dags_folder: Path
+    task_seconds: float = 30.0
+
+    @property
+    def regions(self) -> dict[str, RegionConfig]:
+        """Both regions by name."""
+        return {self.primary.name: self.primary, self.secondary.name: self.secondary}
+
+    @classmethod
+    def load(cls, path: str | Path) -> OrchestratorConfig:
+        """Read and check the file.
+
+        Raises:
+            pydantic.ValidationError: naming each wrong or missing field.
+        """
+        return cls.model_validate(json.loads(Path(path).read_text()))

@@ -1,0 +1,47 @@
+"""The orchestrator as a server: ``python -m orchestrator.server CONFIG``."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+import uvicorn
+from dbos import DBOS, DBOSConfig
+
+from orchestrator import sequence
+from orchestrator.api import build
+from orchestrator.config import OrchestratorConfig
+from orchestrator.store import Cluster, Store
+
+
+def main() -> None:
+    """Serve the configuration file given as the only argument; unfinished work is resumed."""
+    config = OrchestratorConfig.load(sys.argv[1])
+    structlog.configure(processors=[
+        structlog.processors.TimeStamper(fmt="iso"), structlog.processors.add_log_level,
+        structlog.processors.JSONRenderer()])
+    store = Store(config.store)
+    if store.get(Cluster, config.cluster_id) is None:
+        store.put(Cluster(
+            id=config.cluster_id, name=config.cluster_name, region=config.primary.name,
+            drRegion=config.secondary.name, activeRegion=config.primary.name,
+            writer=config.primary.name,
+            workloads={config.primary.name: True, config.secondary.name: False},
+        ), config.cluster_id)
+    sequence.Context.set(config, store)
+    settings: DBOSConfig = {
+        "name": "dr-orchestrator", "log_level": "WARNING", "executor_id": "orchestrator",
+        "application_version": "1",
+        "system_database_url": f"sqlite:///{config.store.with_name('workflows.sqlite')}",
+    }
+    DBOS(config=settings)
+    DBOS.launch()
+    try:
+        uvicorn.run(build(config, store), host=config.host, port=config.port, log_level="warning",
+                    timeout_keep_alive=30)
+    finally:
+        DBOS.destroy()
+
+
+if __name__ == "__main__":
+    main()
