@@ -27,7 +27,7 @@ create table if not exists {TABLE} (
     writer text not null, n bigint not null, region text not null, payload text not null,
     committed timestamptz not null default clock_timestamp(), primary key (writer, n))
 """
-LOOK_FOR_DATABASES_S = 2.0
+LOOK_FOR_DATABASES_S = 0.5
 RETRY_S = 0.25
 STATEMENT_TIMEOUT_MS = 5000
 

@@ -25,7 +25,8 @@ class Shape:
     depth: int
     length: float
     """Task length as a multiple of the drill's task duration."""
-    retries: int
+    retries: bool
+    """Whether its tasks may be retried (``fleet.task.retries`` times)."""
     xcom: bool
     weight: int
     """How often Locust picks it, relative to the others."""
@@ -39,10 +40,10 @@ class Shape:
 
 
 SHAPES = (
-    Shape("wide", width=8, depth=1, length=1.0, retries=2, xcom=False, weight=5),
-    Shape("strict", width=6, depth=1, length=1.0, retries=0, xcom=False, weight=3),
-    Shape("chain", width=1, depth=4, length=0.3, retries=2, xcom=True, weight=1),
-    Shape("long", width=2, depth=1, length=2.0, retries=2, xcom=True, weight=1),
+    Shape("wide", width=8, depth=1, length=1.0, retries=True, xcom=False, weight=5),
+    Shape("strict", width=6, depth=1, length=1.0, retries=False, xcom=False, weight=3),
+    Shape("chain", width=1, depth=4, length=0.3, retries=True, xcom=True, weight=1),
+    Shape("long", width=2, depth=1, length=2.0, retries=True, xcom=True, weight=1),
 )
 BY_DAG = {shape.dag_id: shape for shape in SHAPES}
 

@@ -1,0 +1,11 @@
+"""The faults that a drill can inject, by the name that a drill file uses."""
+
+from __future__ import annotations
+
+from harness.faults.base import Fault, FaultFailed, Parameters
+from harness.faults.link import Link
+from harness.faults.region_outage import RegionOutage
+
+FAULTS: dict[str, Fault] = {fault.name: fault for fault in (RegionOutage(), Link())}
+
+__all__ = ["FAULTS", "Fault", "FaultFailed", "Parameters"]

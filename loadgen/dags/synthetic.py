@@ -7,12 +7,14 @@ task execution API instead of starting a process for it.
 from __future__ import annotations
 
 import datetime as dt
+import os
 from typing import Any
 
 from airflow.sdk import DAG, task
 
 from loadgen.shapes import CANARY, CANARY_INTERVAL_S, SHAPES, Shape
 
+RETRIES = int(os.environ.get("DR_DRILL_TASK_RETRIES", "2"))
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
 
@@ -20,7 +22,7 @@ def _dag_of(shape: Shape) -> Any:
     with DAG(
         shape.dag_id, start_date=START, schedule=None, catchup=False, max_active_runs=64,
         max_active_tasks=256, tags=["synthetic"],
-        default_args={"retries": shape.retries, "retry_delay": dt.timedelta(seconds=2)},
+        default_args={"retries": RETRIES if shape.retries else 0, "retry_delay": dt.timedelta(seconds=2)},
     ) as dag:
 
         @task

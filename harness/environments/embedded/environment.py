@@ -44,6 +44,7 @@ from harness.environments.embedded.addresses import (
     Service,
     Site,
 )
+from harness.environments.embedded.postgres import remove_shared_memory
 from harness.environments.embedded.processes import (
     Component,
     kill_in,
@@ -79,6 +80,7 @@ class PairSettings:
     secondary: str = "us-east-2"
     head_delay: float = 0.0
     task_seconds: float = 30.0
+    task_retries: int = 2
 
 
 def environments_root() -> Path:
@@ -89,8 +91,9 @@ def environments_root() -> Path:
 class EmbeddedPair:
     """A pair of regions on this machine. Implements :class:`harness.environments.base.Environment`."""
 
-    def __init__(self, identifier: str, settings: PairSettings) -> None:
-        self.identifier, self.settings = identifier, settings
+    def __init__(self, identifier: str, settings: PairSettings, run: Path | None = None) -> None:
+        """``run``: the run directory that this environment serves, if any."""
+        self.identifier, self.settings, self.run = identifier, settings, run
         self.directory = environments_root() / "envs" / identifier
         self.logs = self.directory / "logs"
         self.cluster_id = f"cl{identifier[-12:]}"
@@ -99,6 +102,22 @@ class EmbeddedPair:
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
         self._block: Block | None = None
+
+    @classmethod
+    def found(cls, directory: Path) -> EmbeddedPair:
+        """An environment that another process made, from what it wrote down.
+
+        Raises:
+            EnvironmentFailed: when its record cannot be read (it can still be removed).
+        """
+        try:
+            state = json.loads((directory / "environment.json").read_text())
+            pair = cls(state["identifier"], PairSettings(**state["settings"]))
+            pair._block = Block(state["block"])
+            pair._tokens = json.loads((directory / "secrets.json").read_text())
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EnvironmentFailed(f"{directory} holds no readable environment: {error}") from error
+        return pair
 
     # -- what a drill needs to know -------------------------------------------------------
 
@@ -207,6 +226,14 @@ class EmbeddedPair:
     def dns_address(self) -> tuple[str, int]:
         """Where DNS questions are answered."""
         return self.block.service(Site.OUTSIDE, DNS), DNS.port
+
+    def public_address(self, role: str) -> str:
+        """The address at which users reach a region's ingress."""
+        return self.block.link(Caller.USERS, ROLES[role], INGRESS)
+
+    def public_addresses(self) -> dict[str, str]:
+        """Public ingress address to region name."""
+        return {self.public_address(role): self.region_name(role) for role in ROLES}
 
     @property
     def ingress_port(self) -> int:
@@ -438,6 +465,7 @@ class EmbeddedPair:
                         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
                         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
                         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+                        "DR_DRILL_TASK_RETRIES": str(self.settings.task_retries),
                         "PYTHONPATH": str(_dags_folder().parent.parent),
                     }.items()]}]}}}})
 
@@ -456,7 +484,10 @@ class EmbeddedPair:
 
     def kill_region(self, role: str) -> Mapping[str, Any]:
         """SIGKILL to all processes of a region at once; bytes on its links are lost with it."""
+        for name, component in self._components.items():
+            component.killed = component.killed or name.endswith(f" {role}")
         killed = kill_in(self._site_directory(role))
+        remove_shared_memory(self._site_directory(role))
         self._links({"reset": role})
         reap(c for name, c in self._components.items() if name.endswith(f" {role}"))
         return {"processes_killed": killed, "processes_left": len(self._living(role))}
@@ -495,8 +526,7 @@ class EmbeddedPair:
     def check(self) -> None:
         """Raise EnvironmentFailed when a component has died that nobody killed on purpose."""
         for component in self._components.values():
-            if not getattr(component, "killed", False):
-                component.check()
+            component.check()
 
     # -- down -----------------------------------------------------------------------------
 
@@ -504,6 +534,8 @@ class EmbeddedPair:
         """Stop and remove everything. Safe to call at any time, and again."""
         if self.directory.exists():
             kill_in(self.directory)
+            for role in ROLES:
+                remove_shared_memory(self.directory / "sites" / role)
             reap(self._components.values())
             shutil.rmtree(self.directory)
         self._components.clear()
@@ -618,6 +650,7 @@ class EmbeddedPair:
             "identifier": self.identifier, "block": self.block.number, "state": state,
             "owner": os.getpid(), "owner_started": process_start(os.getpid()),
             "settings": asdict(self.settings), "since": time.time(),
+            "run": str(self.run.resolve()) if self.run else None,
         }))
 
     # -- waiting --------------------------------------------------------------------------

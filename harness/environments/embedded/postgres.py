@@ -13,6 +13,7 @@ Nobody but the region's database service (``aws/rds.py``) uses this module.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib.util
 import os
 import shutil
@@ -49,6 +50,8 @@ SETTINGS = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "unix_socket_directories": "''",
+    # Files in the data directory, not in /dev/shm, where a SIGKILL would leave them behind.
+    "dynamic_shared_memory_type": "mmap",
     "password_encryption": "scram-sha-256",
     "autovacuum_naptime": "60s",
     "log_min_messages": "warning",
@@ -336,6 +339,17 @@ class PostgresMember:
         if done.returncode != 0:
             raise PostgresError(f"{tool} failed: {(done.stderr or done.stdout).strip()}")
         return str(done.stdout)
+
+
+def remove_shared_memory(site: Path) -> None:
+    """Remove the small System V segment that a killed server of this site left in the kernel."""
+    try:
+        line = (site / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[6]
+        identifier = int(line.split()[1])
+    except (OSError, IndexError, ValueError):
+        return
+    remove = 0  # IPC_RMID
+    ctypes.CDLL(None).shmctl(identifier, remove, None)
 
 
 def binaries() -> Path:

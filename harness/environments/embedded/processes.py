@@ -23,6 +23,8 @@ from pathlib import Path
 
 from harness.environments.base import EnvironmentFailed
 
+NICENESS = 5
+"""Everything under observation yields to the observer: late probes would make a drill worthless."""
 UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root; then it runs as this user."""
 
@@ -35,6 +37,8 @@ class Component:
     process: subprocess.Popen[bytes]
     log: Path
     argv: list[str] = field(default_factory=list)
+    killed: bool = False
+    """Whether it was killed on purpose: then its end is no failure of the environment."""
 
     def check(self) -> None:
         """Raise when the process has ended.
@@ -43,7 +47,7 @@ class Component:
             EnvironmentFailed: naming the component, its exit status and its log.
         """
         code = self.process.poll()
-        if code is not None:
+        if code is not None and not self.killed:
             raise EnvironmentFailed(
                 f"{self.name} ended with status {code}",
                 log=self.log,
@@ -81,6 +85,8 @@ def spawn(
             )
     except OSError as error:
         raise EnvironmentFailed(f"{name} could not be started: {error}", log=log) from error
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
     return Component(name, process, log, argv)
 
 

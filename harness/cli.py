@@ -1,0 +1,150 @@
+"""The ``drill`` command. Heavy imports happen inside the commands that need them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from harness.loader import LoadedDrill
+
+BAD_INPUT, BROKEN = 2, 4
+LIBRARY = Path(__file__).resolve().parent.parent / "drills"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dr-drill")
+def main() -> None:
+    """Prove that the disaster recovery of a two-region Airflow platform works.
+
+    A drill brings up a pair of regions with real Airflow under load, breaks something, has the
+    system's own orchestrator fail over and back, and measures RTO, RPO, task retries and split-brain
+    writes against targets.
+
+    Exit codes: 0 pass, 1 a target missed, 2 bad usage or drill file, 3 inconclusive, 4 the environment
+    or the harness failed, 5 passed but not cleaned up, 130 aborted.
+    """
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Run directory (default runs/<run-id>).")
+@click.option("--seed", type=int, help="Seed of everything random (default: drawn, and recorded).")
+def run(file: Path, output: Path | None, seed: int | None) -> None:
+    """Run the drill in FILE and write its report."""
+    loaded = _load_or_exit(file)
+    from harness import session
+
+    sys.exit(session.run(loaded, output, seed))
+
+
+@main.command()
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
+def validate(files: tuple[Path, ...]) -> None:
+    """Check drill FILES; every fault is listed with its place."""
+    from harness.loader import InvalidDrill, load
+
+    wrong = 0
+    for file in files:
+        try:
+            loaded = load(file)
+        except InvalidDrill as error:
+            wrong += 1
+            click.echo(str(error), err=True)
+        else:
+            click.echo(f"{file}: valid ({len(loaded.drill.phases)} phases)")
+    sys.exit(BAD_INPUT if wrong else 0)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def plan(file: Path) -> None:
+    """Show what the drill in FILE would do and need; starts nothing."""
+    loaded = _load_or_exit(file)
+    from harness import planning
+
+    click.echo(planning.describe(loaded))
+
+
+@main.command("list")
+@click.option("--claims", is_flag=True, help="List the claims, and which drills prove them.")
+def list_drills(claims: bool) -> None:
+    """List the drills of the library."""
+    from harness import planning
+
+    click.echo(planning.claims_table(LIBRARY) if claims else planning.library_table(LIBRARY))
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def up(file: Path) -> None:
+    """Bring up the pair and the idle fleet of the drill in FILE, and leave them running."""
+    loaded = _load_or_exit(file)
+    from harness import session
+
+    sys.exit(session.up(loaded))
+
+
+@main.command()
+@click.argument("identifier", required=False)
+@click.option("--all", "everything", is_flag=True,
+              help="Also environments whose harness is still running.")
+def down(identifier: str | None, everything: bool) -> None:
+    """Remove environments that were left behind (or the one named)."""
+    from harness import session
+
+    sys.exit(session.down(identifier, everything))
+
+
+@main.command()
+def status() -> None:
+    """Show the environments on this machine."""
+    from harness import session
+
+    session.status()
+
+
+@main.command()
+@click.argument("run_directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def report(run_directory: Path) -> None:
+    """Make the reports of RUN_DIRECTORY again, from its journal and evidence alone."""
+    from harness.journal import CorruptJournal
+    from reports import document, writer
+
+    try:
+        made = writer.write(run_directory)
+    except FileNotFoundError as error:
+        raise click.UsageError(f"{run_directory} holds no run: {error}") from error
+    except CorruptJournal as error:
+        click.echo(str(error), err=True)
+        sys.exit(BROKEN)
+    click.echo(f"{made['verdict']}  {run_directory / 'report.html'}")
+    sys.exit(document.exit_code(made))
+
+
+@main.command()
+def doctor() -> None:
+    """Look whether this machine can run drills, and say what to do where it cannot."""
+    from harness import planning
+
+    ok, text = planning.doctor()
+    click.echo(text)
+    sys.exit(0 if ok else BROKEN)
+
+
+def _load_or_exit(file: Path) -> LoadedDrill:
+    from harness.loader import InvalidDrill, load
+
+    try:
+        return load(file)
+    except InvalidDrill as error:
+        click.echo(str(error), err=True)
+        click.echo(f"{len(error.problems)} problem(s); nothing was started", err=True)
+        sys.exit(BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

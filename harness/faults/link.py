@@ -1,0 +1,58 @@
+"""``link``: the network from one site to another is degraded: cut, delayed or throttled, one way.
+
+Sites are ``primary``, ``secondary`` and ``outside``; ``orchestrator`` and ``users`` name callers
+outside both regions, for a link that only they have. The other direction stays as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from harness.durations import Duration, Rate
+from harness.environments.base import Environment
+from harness.faults.base import FaultFailed, Parameters
+
+End = Literal["primary", "secondary", "outside", "orchestrator", "users"]
+
+
+class LinkParameters(Parameters):
+    """``{from: primary, to: secondary, throttle: 64KiB/s}``."""
+
+    source: End = Field(alias="from")
+    target: End = Field(alias="to")
+    cut: bool = False
+    delay: Duration = 0.0
+    throttle: Rate | None = None
+
+    @model_validator(mode="after")
+    def _degrades(self) -> LinkParameters:
+        if not (self.cut or self.delay or self.throttle):
+            raise ValueError("say how the link degrades: cut: true, delay: 200ms or throttle: 1MiB/s")
+        if self.source == self.target:
+            raise ValueError("a link has two different ends")
+        return self
+
+
+class Link:
+    """A degraded direction between two sites."""
+
+    name = "link"
+    parameters: type[Parameters] = LinkParameters
+    disrupts = False
+
+    def undo(self, parameters: LinkParameters) -> Mapping[str, Any]:
+        """Mend the direction."""
+        return {"mend-link": f"{parameters.source}->{parameters.target}"}
+
+    def inject(self, environment: Environment, parameters: LinkParameters) -> Mapping[str, Any]:
+        """Degrade the direction and read back what the network now does."""
+        evidence = environment.set_link(
+            parameters.source, parameters.target,
+            cut=parameters.cut, delay=parameters.delay, rate=parameters.throttle)
+        direction = f"{parameters.source}->{parameters.target}"
+        if direction not in evidence.get("links", {}):
+            raise FaultFailed(f"the network does not report {direction} as degraded")
+        return evidence

@@ -1,0 +1,204 @@
+"""The fleet of a drill: its Deployments through the orchestrator, and the looks the observer takes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from kubernetes import client as kubernetes_client
+
+from harness.environments.embedded.environment import EmbeddedPair
+from harness.lines import LinesClient
+from harness.observers.probes import Target
+from harness.orchestrators.astro import AstroOrchestrator
+from harness.orchestrators.base import FleetMember
+from harness.schema import LedgerSpec
+from loadgen.load import apply_ledger
+
+
+class Fleet:
+    """The Deployments of one drill."""
+
+    def __init__(self, environment: EmbeddedPair, size: int) -> None:
+        self._environment = environment
+        self._names = [f"team-{index:02d}" for index in range(size)]
+        self._passwords: dict[str, str] = {}
+        self.members: list[FleetMember] = []
+        self.orchestrator = AstroOrchestrator(
+            environment.orchestrator_url, environment.organization_id, environment.cluster_id,
+            environment.secret("api_token"))
+
+    # -- making it ------------------------------------------------------------------------
+
+    def create(self) -> None:
+        """Have all Deployments made."""
+        self.orchestrator.create_deployments(self._names)
+
+    def healthy(self) -> bool:
+        """Whether all are up, as the orchestrator shows them."""
+        return not self.missing()
+
+    def missing(self) -> list[str]:
+        """The names of those that are not."""
+        up = {d.name for d in self.orchestrator.deployments() if d.status == "HEALTHY"}
+        return [name for name in self._names if name not in up]
+
+    def describe(self) -> None:
+        """Take down who the Deployments are; called once they are up."""
+        self.members = self.orchestrator.deployments()
+        core = kubernetes_client.CoreV1Api(self._environment.kubernetes("primary"))
+        for member in self.members:
+            secret = core.read_namespaced_secret("airflow-secrets", member.namespace)
+            self._passwords[member.name] = base64.b64decode(
+                secret.data["DR_DRILL_ADMIN_PASSWORD"]).decode()
+
+    def settings(self) -> dict[str, str]:
+        """Airflow's settings as they are in force in the first Deployment."""
+        core = kubernetes_client.CoreV1Api(self._environment.kubernetes("primary"))
+        found = core.read_namespaced_config_map("airflow-settings", self.members[0].namespace)
+        return {k: v for k, v in sorted(found.data.items())
+                if k.startswith("AIRFLOW__") and "REMOTE_BASE" not in k}
+
+    def start_ledger(self, spec: LedgerSpec) -> None:
+        """Start the ledger writers in both regions."""
+        for role, region in self._environment.regions.items():
+            access = self._environment.database(role)
+            apply_ledger(
+                self._environment.kubernetes(role), region=region.name, database_host=access.host,
+                database_password=access.password, witness=self._environment.workload_witness(role),
+                rows_per_second=spec.rows_per_second, row_bytes=spec.row_bytes)
+
+    def probe_targets(self) -> list[Target]:
+        """What the probes probe."""
+        return [Target(d.name, d.hostname, self._passwords[d.name]) for d in self.members]
+
+    def load_config(self, concurrent_tasks: int, seed: int) -> dict[str, Any]:
+        """What the Locust users need to know."""
+        return {
+            "deployments": [{"name": d.name, "hostname": d.hostname,
+                             "password": self._passwords[d.name]} for d in self.members],
+            "concurrent_tasks": concurrent_tasks, "seed": seed,
+            "dns": self._environment.dns_address(), "port": self._environment.ingress_port,
+            "witness": self._environment.witness_address(),
+            "regions": self._environment.public_addresses(),
+        }
+
+    # -- the witness ------------------------------------------------------------------------
+
+    def witness_counts(self) -> dict[str, Any]:
+        """How many records the witness has, by kind.
+
+        Raises:
+            OSError: when it cannot be reached.
+        """
+        client = LinesClient(*self._environment.witness_address(), timeout=2)
+        try:
+            return dict(client.ask({"stats": True})["counts"])
+        finally:
+            client.close()
+
+    def witness_records(self) -> list[dict[str, Any]]:
+        """Everything that the witness has heard so far."""
+        with self._environment.witness_log.open() as source:
+            return [json.loads(line) for line in source if line.endswith("\n")]
+
+    # -- looks ------------------------------------------------------------------------------
+
+    def standby_is_headless(self, role: str) -> tuple[bool, str]:
+        """Whether a region's database refuses connections while it replicates."""
+        import psycopg
+
+        access = self._environment.database(role)
+        lag = dict(self._environment.replication_lag("primary" if role == "secondary" else "secondary"))
+        try:
+            psycopg.connect(access.conninfo).close()
+        except psycopg.Error as error:
+            refused = str(error).strip().splitlines()[-1]
+            return lag.get("state") == "streaming", f"refuses connections ({refused}); {lag}"
+        return False, "the standby database accepts connections"
+
+    def standby_runs_no_airflow(self, role: str) -> tuple[bool, str]:
+        """Whether a region runs no Airflow pod."""
+        core = kubernetes_client.CoreV1Api(self._environment.kubernetes(role))
+        pods = core.list_pod_for_all_namespaces(
+            label_selector="app.kubernetes.io/part-of=airflow").items
+        return not pods, f"{len(pods)} Airflow pods in the standby region"
+
+    def identity_kept(self, role: str) -> tuple[bool, str]:
+        """Whether cluster and Deployments are who they were, and their names lead to ``role``."""
+        now = {d.id: d for d in self.orchestrator.deployments()}
+        wanted = self._environment.public_address(role)
+        for before in self.members:
+            after = now.get(before.id)
+            if after is None or (after.name, after.namespace, after.hostname) != (
+                    before.name, before.namespace, before.hostname):
+                return False, f"Deployment {before.name} is not the same any more: {after}"
+            address, _ = self._environment.resolve(before.hostname)
+            if address != wanted:
+                return False, f"{before.hostname} points at {address}, not at {wanted}"
+        return True, (f"{len(self.members)} Deployments kept ID, name, namespace and hostname; "
+                      f"all hostnames lead to {self._environment.region_name(role)}")
+
+    def carried_over(self, role: str) -> tuple[bool, str]:
+        """Whether variables, connections, Dag run history and a task log are readable there."""
+        base = f"http://{self._environment.public_address(role)}:{self._environment.ingress_port}"
+        for member in self.members:
+            with httpx.Client(base_url=base, timeout=15, headers={"host": member.hostname}) as api:
+                try:
+                    missing = self._missing(api, member)
+                except (httpx.HTTPError, KeyError, ValueError) as error:
+                    missing = repr(error)
+            if missing:
+                return False, f"{member.name}: {missing}"
+        return True, (f"variable, connection, Dag run history and a task log of each of "
+                      f"{len(self.members)} Deployments are readable")
+
+    def _missing(self, api: httpx.Client, member: FleetMember) -> str:
+        token = api.post("/auth/token", json={
+            "username": "admin", "password": self._passwords[member.name]}).json()["access_token"]
+        api.headers["authorization"] = f"Bearer {token}"
+        variable = api.get("/api/v2/variables/carried_over").json()
+        if not str(variable.get("value", "")).endswith(f"by {member.name}"):
+            return f"the variable carried_over reads {variable}"
+        connection = api.get("/api/v2/connections/warehouse").json()
+        if connection.get("host") != f"{member.name}.warehouse.test":
+            return f"the connection warehouse reads {connection}"
+        oldest = api.get("/api/v2/dags/canary/dagRuns/~/taskInstances?state=success"
+                         "&order_by=start_date&limit=1").json()["task_instances"]
+        if not oldest:
+            return "no canary run from before"
+        first = oldest[0]
+        log = api.get(f"/api/v2/dags/canary/dagRuns/{first['dag_run_id']}/taskInstances/"
+                      f"{first['task_id']}/logs/{first['try_number']}", params={"full_content": True})
+        if "synthetic task" not in log.text:
+            return f"the log of {first['dag_run_id']} is not readable: {log.text[:200]}"
+        return ""
+
+    def follows(self, active: str) -> bool:
+        """Whether the region that is not active replicates from the one that is, and runs no Airflow."""
+        other = "primary" if active == "secondary" else "secondary"
+        lag = dict(self._environment.replication_lag(active))
+        if lag.get("state") != "streaming" or (lag.get("lag_bytes") or 0) > 1024 * 1024:
+            return False
+        if any(self._environment.pending_objects(role)["OperationsPendingReplication"]
+               for role in (active, other)):
+            return False
+        return self.standby_runs_no_airflow(other)[0]
+
+    def append_log_keys(self, path: Path, role: str) -> None:
+        """Add the keys of the active region's task-log objects to a snapshot file."""
+        s3 = self._environment.aws(role, "s3")
+        bucket = self._environment.regions[role].log_bucket
+        with path.open("a") as sink:
+            for key in _keys(s3, bucket):
+                sink.write(json.dumps(["log", key]) + "\n")
+
+
+def _keys(s3: Any, bucket: str) -> Iterable[str]:
+    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for entry in page.get("Contents", []):
+            yield entry["Key"]

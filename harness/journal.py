@@ -1,0 +1,126 @@
+"""The journal: the run's only truth. Append-only, one record an event, hash-chained.
+
+Each line is a JSON object ``{"n", "m", "t", "k", ..., "p", "h"}``: number, monotonic seconds,
+wall-clock seconds, kind, the event's own fields, the hash before and the hash of this line. Who
+changes, removes or reorders a line breaks the chain, and :func:`read` says where.
+
+Announcements (an act that is about to happen, and how to undo it) are on disk before the act:
+``append(..., durable=True)`` returns only after fsync. Observations are flushed to the kernel, which
+survives the death of the harness.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FILE = "journal.jsonl"
+GENESIS = "0" * 64
+
+
+class CorruptJournal(Exception):
+    """A journal that was changed after it was written, or that is not one."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One record: number, monotonic and wall-clock time (seconds), kind and fields."""
+
+    number: int
+    monotonic: float
+    wall: float
+    kind: str
+    data: dict[str, Any]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A field, or the default."""
+        return self.data.get(key, default)
+
+
+class Journal:
+    """A journal that is being written. Thread-safe; one writer a run."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.path = directory / FILE
+        self._hash, self._number = GENESIS, 0
+        if self.path.exists():
+            for event, digest in _chain(self.path):
+                self._hash, self._number = digest, event.number
+        self._sink = self.path.open("ab")
+        self._lock = threading.Lock()
+
+    def append(self, kind: str, /, *, durable: bool = False, **fields: Any) -> Event:
+        """Write one event; with ``durable`` it is on disk when this returns.
+
+        Raises:
+            OSError: when the disk is full or gone. The run cannot go on without its journal.
+        """
+        with self._lock:
+            event = Event(self._number + 1, time.monotonic(), time.time(), kind, fields)
+            line, self._hash = _line(event, self._hash)
+            self._number = event.number
+            self._sink.write(line)
+            self._sink.flush()
+            if durable:
+                os.fsync(self._sink.fileno())
+        return event
+
+    def close(self) -> None:
+        """Sync and close."""
+        with self._lock:
+            self._sink.flush()
+            os.fsync(self._sink.fileno())
+            self._sink.close()
+
+
+def read(directory: Path) -> list[Event]:
+    """All events of a run, checked.
+
+    A last line that was cut off in the middle (the harness was killed while it wrote) is left out.
+
+    Raises:
+        CorruptJournal: naming the first line whose hash does not follow from the one before.
+        FileNotFoundError: when the directory holds no journal.
+    """
+    return [event for event, _ in _chain(directory / FILE)]
+
+
+def _line(event: Event, previous: str) -> tuple[bytes, str]:
+    body = {"n": event.number, "m": round(event.monotonic, 6), "t": round(event.wall, 6),
+            "k": event.kind, **{k: v for k, v in event.data.items() if v is not None}, "p": previous}
+    text = json.dumps(body, separators=(",", ":"), default=str, ensure_ascii=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return (text[:-1] + f',"h":"{digest}"}}\n').encode(), digest
+
+
+def _chain(path: Path) -> Iterator[tuple[Event, str]]:
+    previous = GENESIS
+    with path.open("rb") as source:
+        for number, raw in enumerate(source, 1):
+            if not raw.endswith(b"\n"):
+                return
+            try:
+                line = json.loads(raw)
+                digest = line.pop("h")
+                text = raw.decode()[: -len(f',"h":"{digest}"}}\n')] + "}"
+            except (ValueError, KeyError) as error:
+                raise CorruptJournal(f"{path}:{number}: this line is not a journal record") from error
+            expected = hashlib.sha256(text.encode()).hexdigest()
+            if digest != expected or line.pop("p") != previous or line["n"] != number:
+                raise CorruptJournal(
+                    f"{path}:{number}: the record was changed, removed or reordered after it was "
+                    "written; figures from this journal cannot be trusted")
+            previous = digest
+            event = Event(line.pop("n"), line.pop("m"), line.pop("t"), line.pop("k"), line)
+            yield event, digest

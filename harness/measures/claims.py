@@ -1,0 +1,145 @@
+"""Claims and the evidence for them: what a drill that names a claim has shown of it.
+
+Each check is a function of the figures and the journal's own looks (``check`` events). A claim that
+a drill names and that no check covers is INCONCLUSIVE, and says so: naming is not proving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.durations import show_duration
+from harness.evidence import Evidence
+from harness.measures.figures import Figures
+from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, worst
+
+Result = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A claim, what the drill has to say of it, and why."""
+
+    id: str
+    verdict: str
+    evidence: str
+
+
+def prove(claims: list[str], figures: Figures, evidence: Evidence) -> list[Proven]:
+    """What the run says of each claim."""
+    found = []
+    for claim in claims:
+        check = CHECKS.get(claim)
+        outcome, why = check(figures, evidence) if check else (
+            INCONCLUSIVE, "this drill has no check for the claim")
+        found.append(Proven(claim, outcome, why))
+    return found
+
+
+def _looked(name: str) -> Callable[[Figures, Evidence], Result]:
+    """A claim that the runner checked by looking (``check`` events of that name)."""
+
+    def check(_: Figures, evidence: Evidence) -> Result:
+        looks = [e for e in evidence.of("check") if e["name"] == name]
+        if not looks:
+            return INCONCLUSIVE, f"nobody looked ({name})"
+        bad = [e for e in looks if not e["ok"]]
+        return (FAIL, str(bad[0]["detail"])) if bad else (PASS, str(looks[-1]["detail"]))
+
+    return check
+
+
+def _every(count: Callable[..., int | None], text: str) -> Callable[[Figures, Evidence], Result]:
+    """A count that must be zero in every transition."""
+
+    def check(figures: Figures, _: Evidence) -> Result:
+        values = [count(f) for f in figures.transitions]
+        if not values or None in values:
+            return INCONCLUSIVE, f"not measured: {text}"
+        total = sum(v for v in values if v is not None)
+        shown = f"{total} {text} over {len(values)} transition(s)"
+        return (PASS if total == 0 else FAIL), shown
+
+    return check
+
+
+def _sequence(figures: Figures, _: Evidence) -> Result:
+    wanted = ["provision-database-compute", "promote-database", "inflate", "move-dns"]
+    for f in figures.transitions:
+        names = [s["name"] for s in f.transition.steps if s["name"] in wanted]
+        if names != wanted:
+            return FAIL, f"{f.transition.kind}: steps ran as {', '.join(names) or 'none'}"
+    if not figures.transitions:
+        return INCONCLUSIVE, "no transition"
+    return PASS, "steps ran in order: " + ", ".join(wanted)
+
+
+def _switchover(figures: Figures, _: Evidence) -> Result:
+    backs = [f for f in figures.transitions if f.transition.kind == "failback"]
+    if not backs or any(f.metadata is None for f in backs):
+        return INCONCLUSIVE, "no failback was measured"
+    lost = sum(f.metadata.lost for f in backs if f.metadata)
+    acked = sum(f.metadata.acknowledged for f in backs if f.metadata)
+    return (PASS if lost == 0 else FAIL), f"{lost} of {acked} acknowledged writes lost in failback"
+
+
+def _bounds(figures: Figures, _: Evidence) -> Result:
+    if not figures.transitions:
+        return INCONCLUSIVE, "no transition"
+    outcomes, shown = [], []
+    for f in figures.transitions:
+        parts = [(f.recovery.fleet, 3600.0, "RTO"),
+                 (f.metadata.window if f.metadata else None, 300.0, "metadata RPO"),
+                 (f.task_logs.window if f.task_logs else None, 900.0, "task-log RPO")]
+        for figure, bound, name in parts:
+            outcomes.append(INCONCLUSIVE if figure is None else figure.against(bound))
+            if figure is not None:
+                shown.append(f"{f.transition.kind} {name} {show_duration(figure.value)}")
+    return worst(outcomes), "; ".join(shown)
+
+
+def _logs(figures: Figures, _: Evidence) -> Result:
+    measured = [f for f in figures.transitions if f.task_logs is not None]
+    if not measured:
+        return INCONCLUSIVE, "task logs were not looked at"
+    outcomes = [f.task_logs.window.against(900.0) for f in measured if f.task_logs]
+    shown = "; ".join(
+        f"{f.transition.source} to {f.transition.target}: "
+        f"{f.task_logs.acknowledged - f.task_logs.lost} of {f.task_logs.acknowledged} logs there"
+        for f in measured if f.task_logs)
+    return worst(outcomes), shown
+
+
+def _retries(figures: Figures, _: Evidence) -> Result:
+    measured = [f.tasks for f in figures.transitions if f.tasks is not None]
+    if not measured:
+        return INCONCLUSIVE, "tasks were not followed"
+    flying = sum(t.in_flight for t in measured)
+    if not flying:
+        return INCONCLUSIVE, "no task was in flight at any fault"
+    counts = {name: sum(t.counts[name] for t in measured) for name in measured[0].counts}
+    shown = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return (PASS if counts["stuck"] == 0 else FAIL), f"of {flying} in flight: {shown}"
+
+
+CHECKS: dict[str, Callable[[Figures, Evidence], Result]] = {
+    "XR-02": _looked("identity"),
+    "XR-04": _looked("headless"),
+    "XR-05": _every(lambda f: f.split_brain.database_writes if f.transition.t_promoted else None,
+                    "database writes acknowledged by the older epoch"),
+    "XR-06": _logs,
+    "XR-07": _looked("standby-empty"),
+    "XR-08": _every(
+        lambda f: f.split_brain.side_effects + f.split_brain.double_runs
+        if f.transition.t_promoted else None, "signs of life from the inactive region"),
+    "XR-09": _every(lambda f: f.audit.iam_writes if f.audit else None, "IAM writes"),
+    "XR-10": _every(lambda f: f.audit.left_region if f.audit else None,
+                    "calls into the region left"),
+    "XR-12": _sequence,
+    "XR-13": _switchover,
+    "XR-14": _looked("reverse-replication"),
+    "XR-19": _bounds,
+    "XR-20": _looked("carried-over"),
+    "XR-22": _retries,
+}

@@ -1,0 +1,159 @@
+"""The observer's own look into the metadata databases: how much runs, and what is there.
+
+It reads PostgreSQL directly, through no link and no Airflow, so that what it says does not depend
+on the health of what it observes.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from harness.environments.base import DatabaseAccess
+from harness.journal import Journal
+
+LIVE_STATES = ("running", "queued", "scheduled", "up_for_retry", "restarting")
+TABLE = "dr_drill_ledger"
+
+
+def database_name(deployment: str) -> str:
+    """The metadata database of a Deployment."""
+    return "airflow_" + deployment.replace("-", "_")
+
+
+class Sampler:
+    """Samples task states, replication lag and the witness, every ``interval`` seconds."""
+
+    def __init__(
+        self, journal: Journal, deployments: Sequence[str], *, interval: float,
+        access: Callable[[str], DatabaseAccess | None], lag: Callable[[], dict[str, Any]],
+        witness: Callable[[], dict[str, Any]],
+    ) -> None:
+        """``access``: database name to where it is *now* active, or None while nobody knows."""
+        self._journal, self._deployments = journal, list(deployments)
+        self._interval, self._access, self._lag, self._witness = interval, access, lag, witness
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+        self.states: Counter[str] = Counter()
+        self.witness_seen = time.monotonic()
+
+    def start(self) -> None:
+        """Begin to sample."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop sampling."""
+        self._stop.set()
+        self._thread.join(10)
+
+    def running(self) -> int:
+        """Task instances in state ``running`` at the last sample, over all Deployments."""
+        return self.states["running"]
+
+    def _run(self) -> None:
+        connections: dict[str, psycopg.Connection[Any]] = {}
+        while not self._stop.wait(self._interval):
+            states, answered = self.count(connections)
+            if answered:
+                self.states = states
+            lag = _quietly(self._lag)
+            witness = _quietly(self._witness)
+            if witness is not None:
+                self.witness_seen = time.monotonic()
+            self._journal.append("sample", states=dict(states), answered=answered, lag=lag,
+                                 witness=witness)
+        for connection in connections.values():
+            connection.close()
+
+    def count(self, connections: dict[str, psycopg.Connection[Any]]) -> tuple[Counter[str], int]:
+        """Live task instances by state, and how many databases answered."""
+        states: Counter[str] = Counter()
+        answered = 0
+        for deployment in self._deployments:
+            access = self._access(database_name(deployment))
+            if access is None:
+                continue
+            key = access.host + access.database
+            try:
+                if key not in connections or connections[key].closed:
+                    connections[key] = psycopg.connect(
+                        access.conninfo, autocommit=True, options="-c statement_timeout=2000")
+                rows = connections[key].execute(
+                    "select state, count(*) from task_instance where state = any(%s) group by 1",
+                    (list(LIVE_STATES),)).fetchall()
+            except psycopg.Error:
+                connections.pop(key, None)
+                continue
+            answered += 1
+            states.update({str(state): int(count) for state, count in rows})
+        return states, answered
+
+
+def snapshot(path: Path, databases: dict[str, DatabaseAccess]) -> int:
+    """Write what each metadata database holds, one JSON line a fact; the number of lines.
+
+    Facts: ledger rows (``row``), task instances (``ti``), Dag runs (``run``), XComs (``xcom``).
+
+    Raises:
+        psycopg.Error: when a database does not answer.
+    """
+    lines = 0
+    queries = {
+        "ti": "select dag_id, run_id, task_id, map_index, state, try_number from task_instance",
+        "run": "select dag_id, run_id, state from dag_run",
+        "xcom": "select dag_id, run_id, task_id, map_index from xcom where key = 'return_value'",
+    }
+    with path.open("w") as sink:
+        for deployment, access in sorted(databases.items()):
+            with psycopg.connect(access.conninfo, autocommit=True) as connection:
+                kinds = dict(queries)
+                found = connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()
+                if found and found[0]:
+                    kinds["row"] = f"select writer, n from {TABLE}"
+                for kind, query in kinds.items():
+                    with connection.cursor() as cursor:
+                        cursor.execute(query)  # type: ignore[call-overload]
+                        for row in cursor:
+                            sink.write(json.dumps([kind, deployment, *row]) + "\n")
+                            lines += 1
+    return lines
+
+
+def unfinished(databases: dict[str, DatabaseAccess], keys: set[tuple[str, ...]]) -> int:
+    """How many of the task instances ``(deployment, dag, run, task, map)`` have not ended.
+
+    A task instance that is not in the database any more has ended: it is lost.
+    """
+    left = 0
+    for deployment, access in databases.items():
+        mine = {key[1:] for key in keys if key[0] == deployment}
+        if not mine:
+            continue
+        runs = sorted({key[1] for key in mine})
+        try:
+            with psycopg.connect(access.conninfo, autocommit=True) as connection:
+                rows = connection.execute(
+                    "select dag_id, run_id, task_id, map_index from task_instance"
+                    " where run_id = any(%s) and (state is null or state in"
+                    " ('running','queued','scheduled','up_for_retry','restarting','deferred'))",
+                    (runs,)).fetchall()
+        except psycopg.Error:
+            left += len(mine)
+            continue
+        left += len(mine & {(r[0], r[1], r[2], str(r[3])) for r in rows})
+    return left
+
+
+def _quietly(ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+    """An observation that could not be made is a gap, not an error."""
+    try:
+        return ask()
+    except Exception:
+        return None

@@ -1,0 +1,87 @@
+"""The ``astro`` driver: an Astro-shaped platform API (v1beta1).
+
+The same calls drive the reference orchestrator and the real platform; only the base URL, the
+organization and the token differ.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from harness.orchestrators.base import ClusterState, FleetMember, Kind, OrchestratorFailed
+
+PAGE = 100
+
+
+class AstroOrchestrator:
+    """A client for one cluster. Implements :class:`harness.orchestrators.base.Orchestrator`."""
+
+    def __init__(self, base_url: str, organization: str, cluster_id: str, token: str) -> None:
+        self._cluster_id = cluster_id
+        self._http = httpx.Client(
+            base_url=f"{base_url}/platform/v1beta1/organizations/{organization}", timeout=10,
+            headers={"authorization": f"Bearer {token}"},
+        )
+
+    def create_deployments(self, names: Sequence[str]) -> None:
+        """Have Deployments made; a name that exists already is left as it is."""
+        for name in names:
+            self._call("POST", "/deployments", {"name": name, "clusterId": self._cluster_id})
+
+    def deployments(self) -> list[FleetMember]:
+        """All Deployments, over all pages."""
+        found: list[FleetMember] = []
+        while True:
+            page = self._call("GET", f"/deployments?limit={PAGE}&offset={len(found)}")
+            found += [
+                FleetMember(d["id"], d["name"], d["namespace"], d["status"],
+                            urllib.parse.urlsplit(d["webServerUrl"]).hostname or "")
+                for d in page["deployments"]
+            ]
+            if len(found) >= page["totalCount"] or not page["deployments"]:
+                return found
+
+    def cluster(self) -> ClusterState:
+        """The cluster record."""
+        raw = self._call("GET", f"/clusters/{self._cluster_id}")
+        return ClusterState(raw["status"], raw["isFailedOver"], raw["region"], raw["drRegion"], raw)
+
+    def trigger(self, kind: Kind) -> None:
+        """Set or clear ``isFailedOver``. Not retried: a request sent twice is two requests."""
+        before = self.cluster()
+        body = {"clusterType": "DEDICATED", "name": before.raw["name"], "k8sTags": [],
+                "isFailedOver": kind == "failover"}
+        try:
+            answer = self._http.post(f"/clusters/{self._cluster_id}", json=body)
+        except httpx.HTTPError as error:
+            raise OrchestratorFailed(f"the {kind} request got no answer: {error!r}") from error
+        if answer.status_code >= 400:
+            raise OrchestratorFailed(f"the {kind} was refused: {_message(answer)}")
+
+    def history(self) -> list[dict[str, Any]]:
+        """Requests with their steps; empty where the platform does not show them."""
+        try:
+            found = self._call("GET", f"/clusters/{self._cluster_id}/failovers")
+        except OrchestratorFailed:
+            return []
+        return list(found["failovers"])
+
+    @retry(retry=retry_if_exception_type(httpx.TransportError), reraise=True,
+           stop=stop_after_delay(20), wait=wait_exponential(multiplier=0.1, max=1))
+    def _call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        answer = self._http.request(method, path, json=body)
+        if answer.status_code >= 400:
+            raise OrchestratorFailed(f"{method} {path}: {_message(answer)}")
+        return dict(answer.json())
+
+
+def _message(answer: httpx.Response) -> str:
+    try:
+        return f"{answer.status_code} {answer.json().get('message', answer.text)}"
+    except ValueError:
+        return f"{answer.status_code} {answer.text[:200]}"

@@ -1,0 +1,67 @@
+"""Whom a drill asks to fail over: the driver protocol.
+
+A driver knows one orchestrator's API and nothing of the drill. It never reports what the system
+did: that is read from the network, the databases and the witness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+Kind = Literal["failover", "failback"]
+
+
+class OrchestratorFailed(Exception):
+    """The orchestrator refused a request, or says that a failover failed."""
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """The cluster as its orchestrator shows it."""
+
+    status: str
+    is_failed_over: bool
+    region: str
+    dr_region: str
+    raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def settled(self) -> bool:
+        """Whether no change is under way."""
+        return self.status not in ("UPDATING", "FAILING_OVER", "CREATING")
+
+
+@dataclass(frozen=True)
+class FleetMember:
+    """One Deployment as its orchestrator shows it."""
+
+    id: str
+    name: str
+    namespace: str
+    status: str
+    hostname: str
+
+
+class Orchestrator(Protocol):
+    """A driver."""
+
+    def create_deployments(self, names: Sequence[str]) -> None:
+        """Have the fleet's Deployments made (asynchronously)."""
+
+    def deployments(self) -> list[FleetMember]:
+        """All Deployments of the cluster."""
+
+    def cluster(self) -> ClusterState:
+        """The cluster record."""
+
+    def trigger(self, kind: Kind) -> None:
+        """Ask for a failover or failback; returns once the request is accepted.
+
+        Raises:
+            OrchestratorFailed: when it is refused.
+        """
+
+    def history(self) -> list[dict[str, Any]]:
+        """Requests with the steps that the orchestrator says it took, where it says so."""

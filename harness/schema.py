@@ -1,0 +1,265 @@
+"""The drill file as typed models; its JSON Schema for editors is made from them.
+
+``python -m harness.schema`` writes ``harness/drill.schema.json``; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+
+from harness.claims import CLAIMS
+from harness.durations import Duration
+from harness.faults import FAULTS
+
+SCHEMA_FILE = Path(__file__).with_name("drill.schema.json")
+_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+
+
+def _kebab(name: str) -> str:
+    return name.replace("_", "-")
+
+
+class Model(BaseModel):
+    """Base of everything in a drill file: unknown keys are errors, keys are kebab-case."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=_kebab)
+
+
+class Metadata(Model):
+    """Who the drill is, and which claims it proves."""
+
+    name: str
+    title: str = ""
+    proves: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not _NAME.match(value) or len(value) > 40:
+            raise ValueError("must be lower case letters, digits and '-', at most 40 characters")
+        return value
+
+    @field_validator("proves")
+    @classmethod
+    def _are_claims(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [claim for claim in value if claim not in CLAIMS]
+        if unknown:
+            raise ValueError(f"no such claim: {', '.join(unknown)} (drill list --claims)")
+        return value
+
+
+class EnvironmentSpec(Model):
+    """Where the drill runs."""
+
+    provider: Literal["embedded"] = "embedded"
+    primary: str = "us-west-2"
+    secondary: str = "us-east-2"
+    simulated_head_delay: Duration = 0.0
+    """How long provisioning database compute is made to take (AWS needs 5 to 10 minutes)."""
+
+    @model_validator(mode="after")
+    def _two_regions(self) -> Self:
+        if self.primary == self.secondary:
+            raise ValueError("primary and secondary must be two different regions")
+        return self
+
+
+class TaskSpec(Model):
+    """The load's tasks: how long they run, and how often those that may retry do."""
+
+    duration: Duration = 30.0
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+
+
+class LedgerSpec(Model):
+    """How hard the ledger writers write, per Deployment."""
+
+    rows_per_second: Annotated[float, Field(gt=0, le=2000)] = 5.0
+    row_bytes: Annotated[int, Field(ge=1, le=1_000_000)] = 200
+
+
+class FleetSpec(Model):
+    """How many Airflow Deployments, and how much load."""
+
+    deployments: Annotated[int, Field(ge=1, le=120)] = 8
+    concurrent_tasks: Annotated[int, Field(ge=1, le=10_000, alias="concurrent_tasks")] = 125
+    task: TaskSpec = TaskSpec()
+    ledger: LedgerSpec = LedgerSpec()
+
+
+class OrchestratorSpec(Model):
+    """Whom the drill asks to fail over."""
+
+    driver: Literal["astro"] = "astro"
+
+
+class LoadPhase(Model):
+    """Start the load and wait until it is there."""
+
+    until: Literal["saturated"] = "saturated"
+    hold: Duration = 0.0
+    """How long it must then stay there."""
+    timeout: Duration = 300.0
+
+
+class FailoverPhase(Model):
+    """Ask the orchestrator to fail over, and wait for it to say that it has."""
+
+    timeout: Duration = 1800.0
+
+
+class SettlePhase(Model):
+    """Wait until every Deployment is up again and every task that was in flight has ended."""
+
+    timeout: Duration = 600.0
+
+
+class HealPhase(Model):
+    """Take a region's faults back and wait until it follows the active one."""
+
+    region: Literal["primary", "secondary"]
+    timeout: Duration = 600.0
+
+
+class _FaultBase(Model):
+    """Exactly one fault, by name."""
+
+    @property
+    def chosen(self) -> tuple[str, Any]:
+        """The fault's name and its parameters."""
+        for field, info in type(self).model_fields.items():
+            if (value := getattr(self, field)) is not None:
+                return str(info.alias or field), value
+        raise AssertionError("validated to have one")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"name exactly one fault of: {', '.join(sorted(FAULTS))}")
+        return self
+
+
+FaultPhase: Any = create_model(  # type: ignore[call-overload]
+    "FaultPhase", __base__=_FaultBase, __doc__="Break something.",
+    **{
+        fault.name.replace("-", "_"): (fault.parameters | None, None) for fault in FAULTS.values()
+    },
+)
+
+
+class Phase(Model):
+    """One phase: a map with exactly one key, its kind."""
+
+    load: LoadPhase | None = None
+    fault: FaultPhase | None = None
+    failover: FailoverPhase | None = None
+    failback: FailoverPhase | None = None
+    settle: SettlePhase | None = None
+    heal: HealPhase | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_means_default(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: {} if inner is None else inner for key, inner in value.items()}
+        return value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if len(self.model_fields_set) != 1:
+            kinds = ", ".join(type(self).model_fields)
+            raise ValueError(f"a phase has exactly one key, one of: {kinds}")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which kind of phase this is."""
+        return next(iter(self.model_fields_set))
+
+    @property
+    def spec(self) -> Any:
+        """Its parameters."""
+        return getattr(self, self.kind)
+
+
+class RpoTargets(Model):
+    """Loss windows that are still acceptable, by stream."""
+
+    metadata: Duration | None = None
+    task_logs: Duration | None = None
+
+
+class Targets(Model):
+    """What the figures are held against. Only what is named is judged."""
+
+    rto: Duration | None = None
+    rpo: RpoTargets = RpoTargets()
+    split_brain_writes: Annotated[int, Field(ge=0)] | None = None
+    tasks_lost: Annotated[int, Field(ge=0)] | None = None
+    writes_lost: Annotated[int, Field(ge=0)] | None = None
+
+
+class AbortWhen(Model):
+    """When going on would prove nothing or do harm."""
+
+    witness_unreachable: Duration | None = None
+
+
+class Drill(Model):
+    """A whole drill file."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=lambda n: {"api_version": "apiVersion"}.get(
+            n, _kebab(n)))
+
+    api_version: Literal["dr-drill/v1"]
+    kind: Literal["Drill"]
+    metadata: Metadata
+    environment: EnvironmentSpec = EnvironmentSpec()
+    fleet: FleetSpec = FleetSpec()
+    orchestrator: OrchestratorSpec = OrchestratorSpec()
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    targets: Targets = Targets()
+    abort_when: AbortWhen = AbortWhen()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        """A failback needs a failover before it; a heal needs something to heal."""
+        away = broken = False
+        for index, phase in enumerate(self.phases):
+            where = f"phases[{index}] ({phase.kind})"
+            if phase.kind == "load" and index:
+                raise ValueError(f"{where}: load comes first")
+            if phase.kind == "fault":
+                broken = True
+            if phase.kind == "failover":
+                if away:
+                    raise ValueError(f"{where}: the cluster has failed over already")
+                away = True
+            if phase.kind == "failback":
+                if not away:
+                    raise ValueError(f"{where}: there is no failover before it")
+                away = False
+            if phase.kind == "heal" and not broken:
+                raise ValueError(f"{where}: there is no fault before it")
+        if self.phases[0].kind != "load":
+            raise ValueError("phases[0]: a drill begins with load; without it nothing can be lost")
+        return self
+
+
+def json_schema() -> str:
+    """The JSON Schema of a drill file."""
+    schema = Drill.model_json_schema(by_alias=True)
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema},
+                      indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(json_schema())

@@ -1,0 +1,230 @@
+"""What the commands ``run``, ``up``, ``down`` and ``status`` do."""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import shutil
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from harness.durations import show_duration
+from harness.environments.base import EnvironmentFailed
+from harness.environments.embedded.environment import (
+    ROLES,
+    EmbeddedPair,
+    PairSettings,
+    environments_root,
+    process_start,
+)
+from harness.environments.embedded.postgres import remove_shared_memory
+from harness.environments.embedded.processes import kill_in, processes_in
+from harness.fleet import Fleet
+from harness.journal import CorruptJournal, Journal
+from harness.live import make
+from harness.loader import LoadedDrill
+from harness.runner import FLEET_TIMEOUT_S, Runner, keep_evidence
+
+BROKEN = 4
+INTERRUPTED = 130
+
+
+def run(loaded: LoadedDrill, output: Path | None, seed: int | None) -> int:
+    """Run a drill, write its reports, say where; the exit code."""
+    from reports import document, writer
+
+    console = Console()
+    run_id = _identifier(loaded.drill.metadata.name)
+    output = output or Path("runs") / run_id
+    if (output / "journal.jsonl").exists():
+        console.print(f"{output} holds a run already; choose another --output", style="red")
+        return 2
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        environment = _environment(loaded, run_id, output)
+        progress = make(console, f"drill {loaded.drill.metadata.name}")
+        progress.say(f"run {run_id}, written to {output}")
+        runner = Runner(loaded, environment, output, run_id, progress,
+                        random.SystemRandom().getrandbits(32) if seed is None else seed)
+    except OSError as error:
+        console.print(f"{output} cannot be written: {error}", style="red")
+        return BROKEN
+    try:
+        runner.run()
+    finally:
+        progress.close()
+    try:
+        report = writer.write(output)
+    except OSError as error:
+        console.print(f"the report could not be written: {error}", style="red")
+        return BROKEN
+    _summary(console, report, output)
+    return document.exit_code(report)
+
+
+def up(loaded: LoadedDrill) -> int:
+    """Bring up an environment with its idle fleet and leave it; the exit code."""
+    console = Console()
+    environment = _environment(loaded, _identifier(loaded.drill.metadata.name), None)
+    began = time.monotonic()
+    try:
+        environment.up(lambda text: console.print(text, highlight=False))
+        fleet = Fleet(environment, loaded.drill.fleet.deployments)
+        fleet.create()
+        while not fleet.healthy():
+            environment.check()
+            if time.monotonic() - began > FLEET_TIMEOUT_S:
+                raise EnvironmentFailed(f"not up: {', '.join(fleet.missing())}")
+            time.sleep(0.2)
+    except (EnvironmentFailed, KeyboardInterrupt) as error:
+        logs = Path("runs") / f"{environment.identifier}-logs"
+        if environment.logs.exists():
+            shutil.copytree(environment.logs, logs, dirs_exist_ok=True)
+        environment.down()
+        if isinstance(error, KeyboardInterrupt):
+            console.print("interrupted; everything was removed")
+            return INTERRUPTED
+        console.print(error.explain(), style="red", markup=False)
+        console.print(f"logs: {logs}")
+        return BROKEN
+    console.print(f"up after {time.monotonic() - began:.0f} s: {environment.identifier}")
+    for role, region in environment.regions.items():
+        console.print(f"  {role} {region.name}: kubectl --kubeconfig {region.kubeconfig} "
+                      "get pods -A", soft_wrap=True)
+    console.print(f"remove it with: drill down {environment.identifier}")
+    return 0
+
+
+def down(identifier: str | None, everything: bool) -> int:
+    """Remove environments; the exit code."""
+    console = Console()
+    root = environments_root() / "envs"
+    found = sorted(root.iterdir()) if root.exists() else []
+    chosen = [d for d in found if identifier is None or d.name == identifier]
+    if identifier and not chosen:
+        console.print(f"there is no environment {identifier} (drill status)", style="red")
+        return 2
+    failed = 0
+    for directory in chosen:
+        if owner_alive(directory) and not (everything or identifier):
+            console.print(f"{directory.name}: its drill is running; left alone")
+            continue
+        try:
+            count = remove(directory)
+        except (OSError, EnvironmentFailed) as error:
+            failed += 1
+            console.print(f"{directory.name}: {error}", style="red")
+        else:
+            console.print(f"{directory.name}: removed ({count} processes)")
+    if not chosen:
+        console.print("nothing to remove")
+    return BROKEN if failed else 0
+
+
+def remove(directory: Path) -> int:
+    """Remove an environment whoever made it; how many processes it still had.
+
+    What its run measured so far is first brought to safety in the run's directory.
+    """
+    count = len(processes_in(directory))
+    kill_in(directory)
+    for role in ROLES:
+        remove_shared_memory(directory / "sites" / role)
+    output = _run_directory(directory)
+    if output is not None and not _ended(output):
+        _salvage(directory, output)
+    shutil.rmtree(directory)
+    return count
+
+
+def status() -> None:
+    """Print the environments on this machine."""
+    console = Console()
+    root = environments_root() / "envs"
+    table = Table("environment", "state", "harness", "processes", "age", box=None)
+    for directory in sorted(root.iterdir()) if root.exists() else []:
+        try:
+            state = json.loads((directory / "environment.json").read_text())
+        except (OSError, ValueError):
+            state = {"state": "unknown", "since": time.time()}
+        table.add_row(directory.name, state["state"],
+                      "running" if owner_alive(directory) else "gone",
+                      str(len(processes_in(directory))), show_duration(time.time() - state["since"]))
+    console.print(table if table.row_count else "no environments")
+
+
+def owner_alive(directory: Path) -> bool:
+    """Whether the very process that made an environment still runs."""
+    try:
+        state = json.loads((directory / "environment.json").read_text())
+    except (OSError, ValueError):
+        return False
+    started = process_start(state["owner"])
+    return started is not None and started == state["owner_started"]
+
+
+def _run_directory(directory: Path) -> Path | None:
+    try:
+        run = json.loads((directory / "environment.json").read_text())["run"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return Path(run) if run and (Path(run) / "journal.jsonl").exists() else None
+
+
+def _ended(output: Path) -> bool:
+    from harness import journal
+
+    try:
+        return any(e.kind == "run.ended" for e in journal.read(output))
+    except CorruptJournal:
+        return True
+
+
+def _salvage(directory: Path, output: Path) -> None:
+    """End the journal of a run whose harness was killed, and make its report."""
+    from reports import writer
+
+    book = Journal(output)
+    keep_evidence(EmbeddedPair.found(directory), output, book)
+    book.append("run.broken", durable=True, reason="the harness was killed; 'drill down' cleaned up")
+    book.append("cleanup", durable=True, outcome="done", by="drill down")
+    book.append("run.ended", durable=True)
+    book.close()
+    writer.write(output)
+
+
+def _environment(loaded: LoadedDrill, identifier: str, output: Path | None) -> EmbeddedPair:
+    spec, fleet = loaded.drill.environment, loaded.drill.fleet
+    return EmbeddedPair(identifier, PairSettings(
+        primary=spec.primary, secondary=spec.secondary, head_delay=spec.simulated_head_delay,
+        task_seconds=fleet.task.duration, task_retries=fleet.task.retries), output)
+
+
+def _identifier(name: str) -> str:
+    stamp = datetime.now(UTC).strftime("%m%dT%H%M%S")
+    return f"{name}-{stamp}-{secrets.token_hex(2)}".lower()
+
+
+def _summary(console: Console, report: dict[str, object], output: Path) -> None:
+    targets = report["targets"]
+    assert isinstance(targets, list)
+    table = Table("target", "asked", "observed", "verdict", box=None, pad_edge=False)
+    colours = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
+    for t in targets:
+        observed = t["observed"] + (f" ± {show_duration(t['error'])}" if t["error"] else "")
+        table.add_row(t["name"], t["target"], observed,
+                      f"[{colours[t['verdict']]}]{t['verdict']}[/]")
+    if targets:
+        console.print(table)
+    reasons = report["reasons"]
+    assert isinstance(reasons, list)
+    for reason in reasons:
+        console.print(f"- {reason}", markup=False, highlight=False, soft_wrap=True)
+    verdict = str(report["verdict"])
+    console.print(f"[bold {colours[verdict]}]{verdict}[/]   clean-up {report['cleanup']}")
+    console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)

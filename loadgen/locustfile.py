@@ -1,0 +1,139 @@
+"""Locust users that keep the asked number of task instances running.
+
+One user a Deployment. Every few seconds it asks its Deployment, through its hostname and with the
+official Airflow client, how many task instances run or are about to, and triggers as many Dag runs
+as are missing. Users stop sending while the system hangs (they are a closed loop), so nothing is
+measured through them; but each Dag run whose creation was acknowledged is told to the witness.
+
+Configuration comes from the file named by ``DR_DRILL_LOAD`` (see ``loadgen.load``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import dns.resolver
+import gevent
+from airflow_client import client as airflow
+from airflow_client.client.api import DagRunApi, TaskInstanceApi
+from airflow_client.client.rest import ApiException
+from locust import User, constant_pacing, events, task
+from urllib3.exceptions import HTTPError
+
+from harness.lines import LinesClient
+from loadgen.shapes import SHAPES
+
+CONFIG: dict[str, Any] = json.loads(Path(os.environ["DR_DRILL_LOAD"]).read_text())
+PACE_S = 2.0
+HEADROOM = 1.3
+"""Aim above the asked number: tasks end all the time, and new ones take seconds to start."""
+REQUEST_TIMEOUT = (2.0, 5.0)
+_numbers = itertools.count()
+_resolver = dns.resolver.Resolver(configure=False)
+_resolver.nameservers, _resolver.port = [CONFIG["dns"][0]], CONFIG["dns"][1]
+_resolver.lifetime = 2.0
+
+
+class DeploymentUser(User):  # type: ignore[misc]
+    """Keeps one Deployment busy."""
+
+    wait_time = constant_pacing(PACE_S)
+
+    def on_start(self) -> None:
+        """Take the next Deployment."""
+        deployments = CONFIG["deployments"]
+        self.deployment = deployments[next(_numbers) % len(deployments)]
+        self.share = HEADROOM * CONFIG["concurrent_tasks"] / len(deployments)
+        self.address, self.expires, self.token = "", 0.0, ""
+        self.chance = random.Random(f"{CONFIG['seed']}/{self.deployment['name']}")
+        self.witness: LinesClient | None = None
+        gevent.sleep(self.chance.uniform(0, PACE_S))
+
+    @task
+    def keep_busy(self) -> None:
+        """Look how much is missing, and start that much."""
+        try:
+            api = self._api()
+            missing = self.share - self._measured("count", lambda: self._live(api))
+            while missing > 0:
+                shape = self.chance.choices(SHAPES, [s.weight for s in SHAPES])[0]
+                self._measured("trigger", lambda dag=shape.dag_id: self._trigger(api, dag))
+                missing -= shape.width
+        except (ApiException, HTTPError, OSError, dns.exception.DNSException):
+            self.expires, self.token = 0.0, ""
+
+    def _live(self, api: airflow.ApiClient) -> int:
+        """Task instances that run or will run next."""
+        found = TaskInstanceApi(api).get_task_instances(
+            dag_id="~", dag_run_id="~", state=["running", "queued", "scheduled"], limit=1,
+            _request_timeout=REQUEST_TIMEOUT)
+        return int(found.total_entries or 0)
+
+    def _trigger(self, api: airflow.ApiClient, dag_id: str) -> None:
+        answer = DagRunApi(api).trigger_dag_run(
+            dag_id, airflow.TriggerDAGRunPostBody(logical_date=None),
+            _request_timeout=REQUEST_TIMEOUT)
+        self._tell({"e": "ack", "s": "airflow", "k": "dagrun", "d": self.deployment["name"],
+                    "r": CONFIG["regions"].get(self.address, ""), "dag": dag_id,
+                    "run": answer.dag_run_id, "t": time.time()})
+
+    def _tell(self, record: dict[str, Any]) -> None:
+        host, port, token = CONFIG["witness"]
+        try:
+            if self.witness is None:
+                self.witness = LinesClient(host, port, token)
+            self.witness.ask([record])
+        except OSError:
+            self.witness = None
+
+    def _api(self) -> airflow.ApiClient:
+        """A client for where the hostname points now."""
+        if time.monotonic() >= self.expires:
+            answer = _resolver.resolve(self.deployment["hostname"], "A")
+            address = str(answer[0])
+            self.expires = time.monotonic() + (answer.rrset.ttl if answer.rrset else 1)
+            if address != self.address or not self.token:
+                self.address = address
+                self.token = self._login()
+        configuration = airflow.Configuration(
+            host=f"http://{self.address}:{CONFIG['port']}", access_token=self.token)
+        configuration.retries = False
+        client = airflow.ApiClient(configuration)
+        client.set_default_header("Host", self.deployment["hostname"])
+        return client
+
+    def _login(self) -> str:
+        from urllib3 import PoolManager
+
+        answer = PoolManager(retries=False).request(
+            "POST", f"http://{self.address}:{CONFIG['port']}/auth/token",
+            headers={"Host": self.deployment["hostname"], "Content-Type": "application/json"},
+            body=json.dumps({"username": "admin", "password": self.deployment["password"]}),
+            timeout=5.0)
+        if answer.status != 201:
+            raise ApiException(status=answer.status, reason="login refused")
+        return str(answer.json()["access_token"])
+
+    def _measured(self, name: str, call: Any) -> Any:
+        """Report a call to Locust's own statistics."""
+        began = time.perf_counter()
+        failed: Exception | None = None
+        try:
+            return call()
+        except Exception as error:
+            failed = error
+            raise
+        finally:
+            events.request.fire(
+                request_type="airflow", name=name, response_length=0, exception=failed,
+                response_time=(time.perf_counter() - began) * 1000)
+
+
+socket.setdefaulttimeout(10)

@@ -1,0 +1,145 @@
+"""The report's pictures, as SVG text: a timeline, the Deployments' RTO, the ledger around a fault."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from harness.evidence import Evidence
+
+INK, QUIET = "#1f2933", "#9aa5b1"
+BLUE, ORANGE, GREEN, RED = "#2f6fb3", "#d9822b", "#3a8f5c", "#c23b3b"
+PHASE_COLOURS = {"load": GREEN, "fault": RED, "failover": ORANGE, "failback": ORANGE,
+                 "settle": BLUE, "heal": "#7a5ea8"}
+plt.rcParams.update({
+    "font.size": 9, "axes.edgecolor": QUIET, "axes.labelcolor": INK, "text.color": INK,
+    "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
+    "svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "dr-drill",
+})
+
+
+def timeline(evidence: Evidence, report: dict[str, Any]) -> str:
+    """Phases above, the orchestrator's steps below, the moments as lines. Seconds since the start."""
+    zero = evidence.events[0].wall
+    figure, axes = plt.subplots(figsize=(10, 2.9))
+    open_phase: Any = None
+    for event in evidence.events:
+        if event.kind == "phase.started":
+            open_phase = event
+        elif open_phase is not None and event.kind in ("phase.ended", "cleanup.intent"):
+            _bar(axes, 1.0, open_phase.wall - zero, event.wall - zero, open_phase["phase"],
+                 PHASE_COLOURS.get(open_phase["phase"], QUIET))
+            open_phase = None
+    fleet_up = evidence.first("fleet.up")
+    if fleet_up:
+        _bar(axes, 1.0, 0, fleet_up.wall - zero, "bring up", QUIET)
+    for transition in report["transitions"]:
+        for step in transition["steps"]:
+            at = _seconds(step["at"]) - zero
+            _bar(axes, 0.0, at, at + max(step["seconds"], 0.3), "", ORANGE)
+        for name, label, colour in (("t_fault", "fault", RED), ("t_promoted", "promoted", GREEN)):
+            if transition[name]:
+                at = _seconds(transition[name]) - zero
+                axes.axvline(at, color=colour, linewidth=1, linestyle="--")
+                axes.text(at, 1.72, label, color=colour, fontsize=8,
+                          ha="right" if name == "t_fault" else "left")
+    axes.set_yticks([0.0, 1.0], ["orchestrator's\nsteps", "phases"])
+    axes.set_ylim(-0.5, 2.0)
+    axes.set_xlabel("seconds since the start of the drill")
+    return _svg(figure)
+
+
+def restoration(transition: dict[str, Any]) -> str:
+    """One bar a Deployment: its RTO; paler inside it, the time until its API answered."""
+    deployments = transition["rto"]["deployments"]
+    names = sorted(deployments)
+    figure, axes = plt.subplots(figsize=(10, max(1.6, 0.26 * len(names) + 0.9)))
+    values = [deployments[n]["rto_s"] for n in names]
+    colours = [BLUE if deployments[n]["restored"] else RED for n in names]
+    axes.barh(names, values, color=colours, height=0.66,
+              xerr=[transition["rto"]["error_s"] or 0] * len(names), ecolor=QUIET)
+    axes.barh(names, [min(deployments[n]["api_s"], deployments[n]["rto_s"]) for n in names],
+              color="#ffffff", alpha=0.35, height=0.66)
+    for index, name in enumerate(names):
+        shown = f"{values[index]:.1f} s" if deployments[name]["restored"] else "never restored"
+        axes.text(values[index], index, f"   {shown}", va="center", fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds from the fault to the first task scheduled and succeeded by the new "
+                    "writer (paler: until the API answered)")
+    axes.margins(x=0.12)
+    return _svg(figure)
+
+
+def ledger(evidence: Evidence, transition: dict[str, Any], before: float = 20.0) -> str:
+    """Acknowledged commits a second, by region, around t_fault; what was lost in red."""
+    t_fault = _seconds(transition["t_fault"])
+    after = min(90.0, _seconds(transition["t_settled"]) - t_fault)
+    figure, axes = plt.subplots(figsize=(10, 2.2))
+    for region, colour in ((transition["from"], BLUE), (transition["to"], GREEN)):
+        counts: dict[int, int] = {}
+        for record in evidence.witness:
+            if record["e"] == "ack" and record.get("s") == "ledger" and record["r"] == region:
+                offset = record["t"] - t_fault
+                if -before <= offset <= after:
+                    counts[int(offset // 1)] = counts.get(int(offset // 1), 0) + 1
+        seconds = list(range(int(-before), int(after)))
+        axes.step(seconds, [counts.get(s, 0) for s in seconds], where="post", color=colour,
+                  label=region, linewidth=1.4)
+    axes.axvline(0, color=RED, linewidth=1, linestyle="--")
+    if transition["t_promoted"]:
+        axes.axvline(_seconds(transition["t_promoted"]) - t_fault, color=GREEN, linewidth=1,
+                     linestyle="--")
+    loss = (transition["rpo"] or {}).get("metadata")
+    if loss and loss["lost"]:
+        axes.axvspan(-loss["window_s"], 0, color=RED, alpha=0.18,
+                     label=f"{loss['lost']} acknowledged writes lost in here")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("seconds around the fault")
+    axes.set_ylabel("commits a second")
+    axes.legend(loc="upper right", frameon=False, fontsize=8)
+    return _svg(figure)
+
+
+def running_tasks(evidence: Evidence) -> str:
+    """Task instances in state running, as the observer counted them, over the whole run."""
+    zero = evidence.events[0].wall
+    samples = evidence.of("sample")
+    figure, axes = plt.subplots(figsize=(10, 1.9))
+    axes.plot([s.wall - zero for s in samples],
+              [s["states"].get("running", 0) if s["answered"] else float("nan") for s in samples],
+              color=BLUE, linewidth=1.3)
+    started = evidence.first("run.started")
+    if started:
+        axes.axhline(started["concurrent_tasks"], color=QUIET, linewidth=0.9, linestyle=":")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("seconds since the start of the drill (a gap: the databases did not answer)")
+    axes.set_ylabel("tasks running")
+    return _svg(figure)
+
+
+def _bar(axes: Axes, row: float, start: float, end: float, label: str, colour: str) -> None:
+    axes.barh(row, end - start, left=start, height=0.62, color=colour, alpha=0.85)
+    if label and end - start > 12:
+        axes.text((start + end) / 2, row, label, ha="center", va="center", fontsize=8,
+                  color="white")
+
+
+def _seconds(stamp: str) -> float:
+    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).astimezone(UTC).timestamp()
+
+
+def _svg(figure: Figure) -> str:
+    sink = io.StringIO()
+    figure.tight_layout()
+    figure.savefig(sink, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    text = sink.getvalue()
+    return text[text.index("<svg"):]
