@@ -23,6 +23,7 @@ from typing import Any
 
 FILE = "journal.jsonl"
 GENESIS = "0" * 64
+RESERVED = {"n", "m", "t", "k", "p", "h"}
 
 
 class CorruptJournal(Exception):
@@ -66,6 +67,8 @@ class Journal:
         Raises:
             OSError: when the disk is full or gone. The run cannot go on without its journal.
         """
+        if clash := RESERVED & fields.keys():
+            raise ValueError(f"{kind}: an event's fields cannot be named {sorted(clash)}")
         with self._lock:
             event = Event(self._number + 1, time.monotonic(), time.time(), kind, fields)
             line, self._hash = _line(event, self._hash)

@@ -37,10 +37,12 @@ from harness.observers.probes import Probes
 from harness.orchestrators.base import Kind, OrchestratorFailed
 from loadgen.load import LocustUsers
 
-PROBE_INTERVAL_S = 1.0
+PROBE_INTERVAL_S = 2.0
 SAMPLE_INTERVAL_S = 1.0
 POLL_S = 0.1
 FLEET_TIMEOUT_S = 300.0
+FRESH_S = 15.0
+"""A Deployment counts as up for this long after it was last seen to be."""
 QUIET_S = 6.0
 """A Deployment is up again when a canary scheduled by the new writer has succeeded; the fleet has
 settled when that is still so this much later."""
@@ -274,7 +276,7 @@ class Runner:
         except OrchestratorFailed as error:
             raise PhaseFailed(str(error)) from error
         accepted = time.time()
-        self.journal.append("trigger.accepted", durable=True, kind=kind, t=accepted,
+        self.journal.append("trigger.accepted", durable=True, kind=kind, at=accepted,
                             source=self.environment.region_name(source),
                             target=self.environment.region_name(target))
         if self._t_fault is None:
@@ -297,7 +299,7 @@ class Runner:
             for s in (record["steps"] if record else []) if s["ended"] and s["name"] != "cleanup"
         ]
         completed = record["endedAt"] if record and record["endedAt"] else time.time()
-        self.journal.append("transition.completed", kind=kind, t=completed, steps=steps)
+        self.journal.append("transition.completed", kind=kind, at=completed, steps=steps)
         self.progress.say(f"{kind} finished {completed - accepted:.1f} s after it was accepted")
 
     def _phase_settle(self, spec: Any) -> None:
@@ -371,13 +373,12 @@ class Runner:
         self.journal.append("check", name=name, ok=ok, detail=detail)
 
     def _up_since(self, t: float) -> int:
-        """How many Deployments have a canary success scheduled after ``t`` and answer now."""
+        """How many Deployments have a canary success scheduled after ``t``, seen just now."""
         if self.probes is None:
             return 0
-        return sum(
-            1 for seen in self.probes.latest().values()
-            if seen.get("outcome") == "ok" and (seen.get("canary") or {}).get("scheduled", 0) > t
-        )
+        fresh = time.time() - FRESH_S
+        return sum(1 for target in self.probes.targets
+                   if target.canary_scheduled > max(t, fresh - FRESH_S) and target.last_ok > fresh)
 
     def _databases(self) -> dict[str, Any]:
         assert self.fleet is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import secrets
@@ -137,8 +138,9 @@ def remove(directory: Path) -> int:
         remove_shared_memory(directory / "sites" / role)
     output = _run_directory(directory)
     if output is not None and not _ended(output):
-        _salvage(directory, output)
-    shutil.rmtree(directory)
+        with contextlib.suppress(EnvironmentFailed, CorruptJournal):
+            _salvage(directory, output)
+    shutil.rmtree(directory, ignore_errors=True)
     return count
 
 

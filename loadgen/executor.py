@@ -38,6 +38,10 @@ from loadgen.witness import WitnessClient
 log = logging.getLogger(__name__)
 LOG_ATTEMPTS_FOR_S = 120.0
 """How long an upload of a task's log is tried again before it is given up."""
+EXECUTION_API = InProcessExecutionAPI()
+"""Built once in the warm process and shared by its children: building it takes seconds."""
+WARMING = False
+"""Set while the process that schedulers are forked from warms up: then no thread may start."""
 
 
 @dataclass(order=True)
@@ -85,7 +89,8 @@ class SyntheticExecutor(BaseExecutor):
     def start(self) -> None:
         """Begin to work (called by the scheduler, in the scheduler's process)."""
         self._worker = Worker()
-        self._worker.start()
+        if not WARMING:
+            self._worker.start()
 
     def _process_workloads(self, workloads: Sequence[Any]) -> None:
         for workload in workloads:
@@ -128,16 +133,7 @@ class Worker(threading.Thread):
         self._finished: queue.SimpleQueue[tuple[Any, str]] = queue.SimpleQueue()
         self._due: list[Due] = []
         self._order = itertools.count()
-        self._base = float(os.environ["DR_DRILL_TASK_SECONDS"])
-        self._beat = float(os.environ["AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"])
         self._chance = random.Random()
-        self._deployment = os.environ["DR_DRILL_DEPLOYMENT"]
-        self._region = os.environ["DR_DRILL_REGION"]
-        self._bucket, _, self._prefix = (
-            os.environ["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"]
-            .removeprefix("s3://").partition("/")
-        )
-        # BaseException on purpose: a thread that dies would leave its tasks running for ever.
         self._api: httpx.Client | None = None
 
     def begin(self, task: RunningTask) -> None:
@@ -155,8 +151,16 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """Do what is due, wait for what arrives."""
+        self._base = float(os.environ["DR_DRILL_TASK_SECONDS"])
+        self._beat = float(os.environ["AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL"])
+        self._deployment = os.environ["DR_DRILL_DEPLOYMENT"]
+        self._region = os.environ["DR_DRILL_REGION"]
+        self._bucket, _, self._prefix = (
+            os.environ["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"]
+            .removeprefix("s3://").partition("/")
+        )
         self._api = httpx.Client(
-            transport=InProcessExecutionAPI().transport, base_url="http://in-process/", timeout=60
+            transport=EXECUTION_API.transport, base_url="http://in-process/", timeout=60
         )
         self._s3 = boto3.client(
             "s3", endpoint_url=os.environ["DR_DRILL_AWS_ENDPOINT"],
@@ -188,19 +192,14 @@ class Worker(threading.Thread):
     # -- a task's life ------------------------------------------------------------------
 
     def _start(self, task: RunningTask) -> None:
-        self._call("PATCH", f"task-instances/{task.id}/run", {
-            "state": "running", "hostname": os.environ.get("HOSTNAME", "pod"),
-            "unixname": "airflow", "pid": os.getpid(), "start_date": _now(),
-        })
+        self._call(*run_call(task.id))
         task.ends = time.monotonic() + task_seconds(task.dag_id, self._base, self._chance)
         task.say(f"synthetic task started, try {task.try_number}")
         self._tell("start", task)
         self._next(task)
 
     def _heartbeat(self, task: RunningTask) -> None:
-        self._call("PUT", f"task-instances/{task.id}/heartbeat", {
-            "hostname": os.environ.get("HOSTNAME", "pod"), "pid": os.getpid(),
-        })
+        self._call(*heartbeat_call(task.id))
         self._next(task)
 
     def _finish(self, task: RunningTask) -> None:
@@ -209,16 +208,13 @@ class Worker(threading.Thread):
         self._tell("effect", task)
         shape = BY_DAG.get(task.dag_id)
         if shape is not None and shape.xcom:
-            path = f"xcoms/{task.dag_id}/{task.run_id}/{task.task_id}/return_value"
-            self._call("POST", path, task.try_number)
+            self._call(*xcom_call(task.dag_id, task.run_id, task.task_id, task.try_number))
             self._tell("ack", task, s="airflow", k="xcom")
         task.say("synthetic task succeeded")
         self._plan(0.0, "report", task)
 
     def _report(self, task: RunningTask) -> None:
-        self._call("PATCH", f"task-instances/{task.id}/state", {
-            "state": "success", "end_date": _now(), "task_outlets": [], "outlet_events": [],
-        })
+        self._call(*success_call(task.id))
         self._tell("ack", task, s="airflow", k="state")
         self._finished.put((task.key, str(TaskInstanceState.SUCCESS)))
         task.ends = time.monotonic()
@@ -258,6 +254,40 @@ class Worker(threading.Thread):
             e=event, d=self._deployment, r=self._region, dag=task.dag_id, run=task.run_id,
             task=task.task_id, map=task.map_index, n=task.try_number, ti=task.id, **more,
         )
+
+
+# -- the calls of Airflow's task execution API: method, path, body --------------------------
+
+Call = tuple[str, str, Any]
+
+
+def run_call(ti: str) -> Call:
+    """The task instance begins to run."""
+    return "PATCH", f"task-instances/{ti}/run", {
+        "state": "running", "hostname": os.environ.get("HOSTNAME", "pod"), "unixname": "airflow",
+        "pid": os.getpid(), "start_date": _now()}
+
+
+def heartbeat_call(ti: str) -> Call:
+    """It is still alive."""
+    return "PUT", f"task-instances/{ti}/heartbeat", {
+        "hostname": os.environ.get("HOSTNAME", "pod"), "pid": os.getpid()}
+
+
+def xcom_call(dag: str, run: str, task: str, value: Any) -> Call:
+    """It returns a value."""
+    return "POST", f"xcoms/{dag}/{run}/{task}/return_value", value
+
+
+def success_call(ti: str) -> Call:
+    """It has succeeded."""
+    return "PATCH", f"task-instances/{ti}/state", {
+        "state": "success", "end_date": _now(), "task_outlets": [], "outlet_events": []}
+
+
+def life_of(ti: str, dag: str, run: str, task: str) -> list[Call]:
+    """All calls of one uneventful life."""
+    return [run_call(ti), heartbeat_call(ti), xcom_call(dag, run, task, 1), success_call(ti)]
 
 
 def _now() -> str:

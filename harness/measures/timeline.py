@@ -51,7 +51,7 @@ def transitions(evidence: Evidence) -> list[Transition]:
         until = triggers[index + 1].number if index + 1 < len(triggers) else events[-1].number + 1
         fault = _last(e for e in events if e.kind == "fault.outcome" and e["disrupts"]
                       and since < e.number < trigger.number)
-        t_fault = fault["in_force"] if fault else trigger["t"]
+        t_fault = fault["in_force"] if fault else trigger["at"]
         after = [e for e in events if trigger.number < e.number < until]
         settled = next((e for e in after if e.kind == "settled"), None)
         completed = next((e for e in after if e.kind == "transition.completed"), None)
@@ -62,8 +62,8 @@ def transitions(evidence: Evidence) -> list[Transition]:
         )
         found.append(Transition(
             kind=trigger["kind"], source=trigger["source"], target=trigger["target"],
-            t_fault=t_fault, t_trigger=trigger["t"], t_promoted=promoted,
-            t_completed=completed["t"] if completed else None,
+            t_fault=t_fault, t_trigger=trigger["at"], t_promoted=promoted,
+            t_completed=completed["at"] if completed else None,
             t_settled=settled.wall if settled else end, t_next=end,
             snapshot=settled.get("snapshot") if settled else None,
             steps=tuple(completed["steps"]) if completed else (), planned=fault is None,

@@ -37,7 +37,10 @@ class Target:
     token: str | None = field(default=None, repr=False)
     address: str = ""
     expires: float = 0.0
-    last: dict[str, Any] = field(default_factory=dict)
+    last_ok: float = 0.0
+    """When the last answered probe was sent (wall-clock seconds)."""
+    canary_scheduled: float = 0.0
+    """When the latest successful canary task that was seen had been scheduled."""
 
 
 class Probes:
@@ -49,7 +52,7 @@ class Probes:
     ) -> None:
         """``interval``: seconds between two probes of a Deployment; ``resolve``: hostname to
         address and TTL in seconds."""
-        self._journal, self._targets = journal, list(targets)
+        self._journal, self.targets = journal, list(targets)
         self._interval, self._port, self._resolve = interval, port, resolve
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
@@ -63,22 +66,18 @@ class Probes:
         self._stop.set()
         self._thread.join(TIMEOUT_S + 2)
 
-    def latest(self) -> dict[str, dict[str, Any]]:
-        """The last answer of each Deployment, for the live display and for waiting."""
-        return {target.name: dict(target.last) for target in self._targets}
-
     def _run(self) -> None:
         asyncio.run(self._probe_all())
 
     async def _probe_all(self) -> None:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=len(self._targets))
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=len(self.targets))
         async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as client:
             loop = asyncio.get_running_loop()
             running: set[asyncio.Task[None]] = set()
             begin, tick = loop.time(), 0
-            spread = self._interval / max(1, len(self._targets))
+            spread = self._interval / max(1, len(self.targets))
             while not self._stop.is_set():
-                target = self._targets[tick % len(self._targets)]
+                target = self.targets[tick % len(self.targets)]
                 due = begin + tick * spread
                 tick += 1
                 if (wait := due - loop.time()) > 0:
@@ -110,10 +109,9 @@ class Probes:
             "late_ms": round(late * 1000, 1), "outcome": outcome, "error": error,
             "address": target.address or None, "canary": canary,
         }
-        if canary is None and target.last.get("canary"):
-            target.last = {**seen, "canary": target.last["canary"]}
-        else:
-            target.last = seen
+        if outcome == "ok":
+            target.last_ok = sent
+            target.canary_scheduled = (canary or {}).get("scheduled", target.canary_scheduled)
         self._journal.append("probe", **seen)
 
     async def _ask(

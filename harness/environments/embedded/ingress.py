@@ -1,7 +1,7 @@
 """The ingress of a region: from a Deployment's hostname to a ready pod.
 
 ``python -m harness.environments.embedded.ingress SITE``. It follows Ingresses, Services and Pods,
-reads the Host of a connection's first request and joins the connection to a ready pod's.
+reads the Host of a request and joins its connection to a ready pod's.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Ingress:
             except OSError:
                 await _refuse(writer, 502, f"{host}: its pod does not answer")
                 return
-            far.write(head)
+            far.write(_closing(head))
             up = asyncio.create_task(_pump(reader, far))
             down = asyncio.create_task(_pump(back, writer))
             await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
@@ -113,6 +113,14 @@ class Ingress:
                 if end is not None:
                     with contextlib.suppress(OSError):
                         end.close()
+
+
+def _closing(head: bytes) -> bytes:
+    """The head with ``Connection: close``: a client that pools its connections by address would
+    otherwise send the next request, for another hostname, down this one."""
+    lines = head.split(b"\r\n")
+    kept = [line for line in lines if not line.lower().startswith(b"connection:")]
+    return b"\r\n".join([kept[0], b"Connection: close", *kept[1:]])
 
 
 def _host(head: bytes) -> str:

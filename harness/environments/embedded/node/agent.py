@@ -64,11 +64,11 @@ class RunningPod:
 class WarmProcess:
     """The agent's end of the channel to the zygote."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, site_file: str) -> None:
         ours, theirs = socket.socketpair()
         self._socket = ours
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness.environments.embedded.node.zygote", str(home)],
+            [sys.executable, "-m", "harness.environments.embedded.node.zygote", site_file],
             stdin=theirs,
         )
         theirs.close()
@@ -121,7 +121,7 @@ class NodeAgent:
         self._pods: dict[str, RunningPod] = {}
         self._free = list(range(254, 0, -1))
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
-        self._warm = WarmProcess(site.path / "node" / "airflow-home")
+        self._warm = WarmProcess(str(site.path / "site.json"))
         self.name = f"node-{site.region}"
 
     async def run(self) -> None:

@@ -42,6 +42,8 @@ def take_configuration() -> None:
     from airflow.logging_config import get_remote_task_log
     from airflow.models import crypto
 
+    from harness.environments.embedded.node.warm import connect_to
+
     random.seed()
     home = Path.cwd()
     if password := os.environ.get("DR_DRILL_ADMIN_PASSWORD"):
@@ -51,11 +53,9 @@ def take_configuration() -> None:
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({"admin": password}))
         os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(passwords)
-    settings.SQL_ALCHEMY_CONN = conf.get("database", "sql_alchemy_conn")
-    settings.configure_vars()
-    settings.configure_orm()
-    crypto._fernet = None
-    crypto.get_fernet.cache_clear() if hasattr(crypto.get_fernet, "cache_clear") else None
+    connect_to(conf.get("database", "sql_alchemy_conn"),
+               conf.get("database", "sql_alchemy_conn_async"))
+    crypto.get_fernet.cache_clear()
     remote = get_remote_task_log()
     if remote is not None:
         remote.remote_base = conf.get("logging", "remote_base_log_folder")

@@ -12,7 +12,6 @@ ends, ``{"ended": id, "status"}``.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import runpy
@@ -20,56 +19,14 @@ import select
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-WARM_SETTINGS = {
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__EXECUTOR": "loadgen.executor.SyntheticExecutor",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://nobody:none@127.0.0.1:1/none",
-    "AIRFLOW__API_AUTH__JWT_SECRET": "replaced-in-every-pod-before-anything-is-signed-0123456789",
-    "AIRFLOW__API__SECRET_KEY": "replaced-in-every-pod",
-    "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-    "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
-    "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "s3://replaced-in-every-pod/logs",
-    "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "aws_default",
-    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-    "AIRFLOW__API__ENABLE_SWAGGER_UI": "False",
-}
+from harness.environments.embedded.site import SiteConfig
+
 KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "TZ", "TMPDIR",
         "LD_LIBRARY_PATH")
-
-
-def warm_up(home: Path) -> None:
-    """Import Airflow and build its two web applications, so that every child shares them."""
-    home.mkdir(parents=True, exist_ok=True)
-    os.environ.update(WARM_SETTINGS, AIRFLOW_HOME=str(home))
-    os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(home / "passwords.json")
-    (home / "passwords.json").write_text("{}")
-    from airflow import settings
-    from airflow.api_fastapi.app import cached_app
-    from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
-
-    import airflow.jobs.scheduler_job_runner
-    import airflow.models.dagrun
-    import airflow.models.serialized_dag
-    import airflow.providers.amazon.aws.hooks.s3
-    import airflow.providers_manager
-    import boto3
-    import loadgen.executor  # noqa: F401  (imported for its children)
-
-    InProcessExecutionAPI().app.openapi
-    cached_app(apps="core")
-    boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
-    settings.dispose_orm()
-    if threading.active_count() != 1:
-        names = [thread.name for thread in threading.enumerate()]
-        raise RuntimeError(f"the warm process must have one thread to be forked safely: {names}")
-    gc.collect()
-    gc.freeze()
 
 
 class Zygote:
@@ -165,10 +122,12 @@ def run_module(argv: list[str]) -> int:
 
 
 def main() -> None:
-    """Warm up in the directory given as the only argument, then serve standard input."""
+    """Warm up for the site whose configuration file is the only argument, then serve standard input."""
+    from harness.environments.embedded.node.warm import warm_up
+
     channel = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    warm_up(Path(sys.argv[1]))
+    warm_up(SiteConfig.load(sys.argv[1]))
     Zygote(channel).serve()
 
 

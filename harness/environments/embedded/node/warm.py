@@ -1,0 +1,240 @@
+"""Warm Airflow up before the fork, so that no pod has to.
+
+Importing Airflow is only the beginning: a fresh scheduler or API server also spends seconds of CPU
+on building its web applications, compiling its SQL statements and configuring its mappers, once a
+process. With a fleet on two cores that *is* the start-up time. So the process that pods are forked
+from does all of it once, against a throwaway PostgreSQL of its own: it serves one request through
+each API route that pods use, and runs a Dag from trigger to success through Airflow's own scheduler
+loop and task execution API. What is warm is then shared by every child, copy-on-write.
+
+The database engine is shared too, for its cache of compiled statements; a child points it at its
+own database (:func:`connect_to`) before the first connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import shutil
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+from harness.environments.embedded.addresses import Service
+from harness.environments.embedded.postgres import Mode, PostgresMember
+from harness.environments.embedded.site import SiteConfig
+
+WARM_POSTGRES = Service("warm-postgres", 20, 5432)
+WARM_SETTINGS = {
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    "AIRFLOW__CORE__EXECUTOR": "loadgen.executor.SyntheticExecutor",
+    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "2",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "4",
+    "AIRFLOW__API_AUTH__JWT_SECRET": "replaced-in-every-pod-before-anything-is-signed-0123456789",
+    "AIRFLOW__API__SECRET_KEY": "replaced-in-every-pod",
+    "AIRFLOW__API__ENABLE_SWAGGER_UI": "False",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
+    "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
+    "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "s3://replaced-in-every-pod/logs",
+    "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "aws_default",
+    "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0",
+}
+"""Settings that Airflow reads at import or when it makes its engine; the others are the pod's own."""
+WARM_DAGS = ("chain", "canary")
+_target: dict[str, Any] = {}
+
+
+def warm_up(site: SiteConfig) -> None:
+    """Do all of it. Afterwards this process has one thread and no connection.
+
+    Raises:
+        RuntimeError: when a thread is left: forking would not be safe.
+    """
+    home = site.path / "node" / "airflow-home"
+    home.mkdir(parents=True, exist_ok=True)
+    postgres = _throwaway_postgres(site)
+    postgres.initialise()
+    postgres.start(Mode.WRITER)
+    try:
+        _configure(site, home)
+        _exercise()
+        _let_go()
+    finally:
+        postgres.stop(immediate=True)
+        shutil.rmtree(postgres.directory, ignore_errors=True)
+    left = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    if left:
+        raise RuntimeError(f"the warm process must have one thread to be forked safely: {left}")
+    gc.collect()
+    gc.freeze()
+
+
+def connect_to(sync_url: str, async_url: str) -> None:
+    """Point the shared engines at a pod's own database (in the child, before it connects)."""
+    from airflow import settings
+
+    for kind, url in (("sync", sync_url), ("async", async_url)):
+        parsed = make_url(url)
+        _target[kind] = {
+            "host": parsed.host, "port": parsed.port or 5432, "user": parsed.username,
+            "password": parsed.password, "database": parsed.database,
+        }
+    settings.SQL_ALCHEMY_CONN, settings.SQL_ALCHEMY_CONN_ASYNC = sync_url, async_url
+    assert settings.engine is not None and settings.async_engine is not None
+    settings.engine.dispose(close=False)
+    settings.async_engine.sync_engine.dispose(close=False)
+
+
+def _throwaway_postgres(site: SiteConfig) -> PostgresMember:
+    return PostgresMember(
+        site.path / "node" / "postgres", host=site.own(WARM_POSTGRES), port=WARM_POSTGRES.port,
+        password=site.postgres_password, replication_password="unused", source_host="127.0.0.1")
+
+
+def _configure(site: SiteConfig, home: Path) -> None:
+    import loadgen
+
+    url = f"//postgres:{site.postgres_password}@{site.own(WARM_POSTGRES)}:{WARM_POSTGRES.port}/postgres"
+    passwords = home / "passwords.json"
+    passwords.write_text('{"admin": "warm"}')
+    os.environ.update(
+        WARM_SETTINGS, AIRFLOW_HOME=str(home),
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql+psycopg2:{url}",
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC=f"postgresql+asyncpg:{url}",
+        AIRFLOW__CORE__DAGS_FOLDER=str(Path(loadgen.__file__).parent / "dags"),
+        AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(passwords))
+
+
+def _exercise() -> None:
+    """Run each code path that a pod will need, once."""
+    import boto3
+    from airflow import settings
+    from airflow.api_fastapi.app import cached_app
+    from airflow.models import import_all_models
+    from airflow.models.base import Base
+    from airflow.utils.db import add_default_pool_if_not_exists, synchronize_log_template
+
+    import airflow.providers.amazon.aws.hooks.s3
+    from loadgen import executor
+
+    import_all_models()
+    _redirect(settings)
+    assert settings.engine is not None
+    Base.metadata.create_all(settings.engine)
+    add_default_pool_if_not_exists()
+    synchronize_log_template()
+    _store_dags()
+    app = cached_app(apps="core")
+    executor.WARMING = True
+    asyncio.run(_api_requests(app))
+    _schedule(rounds=4)
+    asyncio.run(_run_tasks())
+    _schedule(rounds=3)
+    asyncio.run(_api_requests(app))
+    executor.WARMING = False
+    boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+
+
+def _redirect(settings: Any) -> None:
+    """Let every new connection of the two engines go where :func:`connect_to` says."""
+    from sqlalchemy import event
+
+    def to_pod(_: Any, __: Any, arguments: Any, parameters: dict[str, Any]) -> None:
+        if "sync" in _target:
+            wanted = dict(_target["sync"])
+            wanted["dbname"] = wanted.pop("database")
+            parameters.pop("database", None)
+            parameters.update(wanted, connect_timeout=3)
+
+    def to_pod_async(_: Any, __: Any, arguments: Any, parameters: dict[str, Any]) -> None:
+        parameters.update(_target.get("async", {}))
+
+    event.listen(settings.engine, "do_connect", to_pod)
+    event.listen(settings.async_engine.sync_engine, "do_connect", to_pod_async)
+
+
+def _store_dags() -> None:
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+    from airflow.utils.session import create_session
+
+    manager = DagBundlesManager()
+    with create_session() as session:
+        manager.sync_bundles_to_db(session=session)
+        session.commit()
+        for bundle in manager.get_all_dag_bundles():
+            bundle.initialize()
+            bag = BundleDagBag(bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+            sync_bag_to_db(bag, bundle.name, bundle_version=None, session=session)
+
+
+async def _api_requests(app: Any) -> None:
+    """One request through each route that probes, users and drills use."""
+    import httpx
+
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://warm") as client:
+            login = await client.post("/auth/token", json={"username": "admin", "password": "warm"})
+            client.headers["authorization"] = f"Bearer {login.json()['access_token']}"
+            for path in ("/api/v2/version", "/api/v2/monitor/health", "/api/v2/variables",
+                         "/api/v2/connections",
+                         "/api/v2/dags/canary/dagRuns/~/taskInstances?state=success"
+                         "&order_by=-start_date&limit=1",
+                         "/api/v2/dags/~/dagRuns/~/taskInstances?state=running&state=queued"
+                         "&state=scheduled&limit=1"):
+                (await client.get(path)).raise_for_status()
+            for dag in WARM_DAGS:
+                answer = await client.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None})
+                answer.raise_for_status()
+
+
+def _schedule(rounds: int) -> None:
+    from airflow.jobs.job import Job, run_job
+    from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
+
+    job = Job()
+    run_job(job=job, execute_callable=SchedulerJobRunner(job=job, num_runs=rounds)._execute)
+
+
+async def _run_tasks() -> None:
+    """Walk the task instances that the scheduler has queued through the task execution API."""
+    import httpx
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from airflow.utils.state import TaskInstanceState
+    from sqlalchemy import select
+
+    from loadgen import executor
+
+    with create_session() as session:
+        queued = session.execute(
+            select(TaskInstance.id, TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id)
+            .where(TaskInstance.state == TaskInstanceState.QUEUED)).all()
+    if not queued:
+        raise RuntimeError("the warm-up Dag runs were not scheduled")
+    app = executor.EXECUTION_API.app
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://warm") as client:
+            for identifier, dag, run, task in queued:
+                for method, path, body in executor.life_of(str(identifier), dag, run, task):
+                    (await client.request(method, path, json=body)).raise_for_status()
+
+
+def _let_go() -> None:
+    """Close what may not cross a fork."""
+    from airflow import settings
+
+    assert settings.engine is not None and settings.async_engine is not None
+    settings.Session.remove()
+    settings.engine.dispose()
+    settings.async_engine.sync_engine.dispose(close=False)
+    sys.stdout.flush()
