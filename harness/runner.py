@@ -41,7 +41,7 @@ PROBE_INTERVAL_S = 2.0
 SAMPLE_INTERVAL_S = 1.0
 POLL_S = 0.1
 FLEET_TIMEOUT_S = 300.0
-FRESH_S = 15.0
+FRESH_S = 25.0
 """A Deployment counts as up for this long after it was last seen to be."""
 QUIET_S = 6.0
 """A Deployment is up again when a canary scheduled by the new writer has succeeded; the fleet has

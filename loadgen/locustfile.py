@@ -62,8 +62,10 @@ class DeploymentUser(User):  # type: ignore[misc]
         try:
             api = self._api()
             missing = self.share - self._measured("count", lambda: self._live(api))
-            while missing > 0:
+            while True:
                 shape = self.chance.choices(SHAPES, [s.weight for s in SHAPES])[0]
+                if missing < shape.width / 2:
+                    break
                 self._measured("trigger", lambda dag=shape.dag_id: self._trigger(api, dag))
                 missing -= shape.width
         except (ApiException, HTTPError, OSError, dns.exception.DNSException):

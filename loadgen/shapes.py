@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 CANARY = "canary"
-CANARY_INTERVAL_S = 5
+CANARY_INTERVAL_S = 10
 """Seconds between two canary runs of a Deployment. The canary is what RTO is measured with, so
 its interval is part of the error of every RTO."""
 CANARY_SECONDS = 1.0
@@ -43,7 +43,7 @@ SHAPES = (
     Shape("wide", width=8, depth=1, length=1.0, retries=True, xcom=False, weight=5),
     Shape("strict", width=6, depth=1, length=1.0, retries=False, xcom=False, weight=3),
     Shape("chain", width=1, depth=4, length=0.3, retries=True, xcom=True, weight=1),
-    Shape("long", width=2, depth=1, length=2.0, retries=True, xcom=True, weight=1),
+    Shape("long", width=2, depth=1, length=1.5, retries=True, xcom=True, weight=1),
 )
 BY_DAG = {shape.dag_id: shape for shape in SHAPES}
 

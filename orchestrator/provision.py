@@ -9,7 +9,6 @@ its own fernet key. Each can be run again without harm.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import psycopg
@@ -45,14 +44,29 @@ def make_template() -> None:
         if not exists(connection, "select 1 from pg_database where datname = %s", TEMPLATE):
             connection.execute(sql.SQL("create database {} owner {}").format(
                 sql.Identifier(TEMPLATE), sql.Identifier(OWNER)))
-    for command in (["db", "migrate"], ["dags", "reserialize"]):
-        subprocess.run(
-            [sys.executable, "-m", "airflow", *command], check=True, env=dict(os.environ))
+    airflow("db", "migrate")
+    airflow("dags", "reserialize")
     with admin(TEMPLATE) as connection:
         connection.execute("update dag set is_paused = false")
     with admin() as connection:
         connection.execute(sql.SQL("alter database {} is_template true").format(
             sql.Identifier(TEMPLATE)))
+
+
+def airflow(*command: str) -> None:
+    """Run an ``airflow`` command in this process, which may have imported Airflow already.
+
+    Raises:
+        SystemExit: when the command fails.
+    """
+    from airflow.__main__ import main
+
+    sys.argv = ["airflow", *command]
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            raise
 
 
 def make_deployment() -> None:

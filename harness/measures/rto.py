@@ -21,7 +21,7 @@ from harness.measures.interval import Interval, percentile
 from harness.measures.timeline import Transition
 
 RELAPSE_S = 30.0
-"""No new canary success for this long is a relapse: five canary intervals."""
+"""No new canary success for this long is a relapse: three canary intervals."""
 
 
 @dataclass(frozen=True)

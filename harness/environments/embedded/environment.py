@@ -44,6 +44,7 @@ from harness.environments.embedded.addresses import (
     Service,
     Site,
 )
+from harness.environments.embedded.node.agent import WARM_CONDITION
 from harness.environments.embedded.postgres import remove_shared_memory
 from harness.environments.embedded.processes import (
     Component,
@@ -455,7 +456,7 @@ class EmbeddedPair:
         batch.create_namespaced_job("dr-system", {
             "metadata": {"name": "airflow-template"}, "spec": {"backoffLimit": 2, "template": {
                 "spec": {"restartPolicy": "Never", "containers": [{
-                    "name": "template", "image": "dr-drill/provision:1",
+                    "name": "template", "image": "airflow:3.3.2",
                     "command": ["python", "-m", "orchestrator.provision", "template"],
                     "envFrom": [{"secretRef": {"name": "database-admin"}}],
                     "env": [{"name": k, "value": v} for k, v in {
@@ -466,7 +467,6 @@ class EmbeddedPair:
                         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
                         "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
                         "DR_DRILL_TASK_RETRIES": str(self.settings.task_retries),
-                        "PYTHONPATH": str(_dags_folder().parent.parent),
                     }.items()]}]}}}})
 
         def done() -> bool:
@@ -689,17 +689,17 @@ class EmbeddedPair:
     def _await_kubernetes(self, role: str) -> None:
         core = kubernetes_client.CoreV1Api(self.kubernetes(role))
 
-        def node_ready() -> bool:
+        def node_warm() -> bool:
             import urllib3
 
             try:
                 nodes = core.list_node(_request_timeout=1).items
             except (kubernetes_client.ApiException, urllib3.exceptions.HTTPError, OSError):
                 return False
-            return any(c.type == "Ready" and c.status == "True"
+            return any(c.type == WARM_CONDITION and c.status == "True"
                        for node in nodes for c in node.status.conditions or [])
 
-        self._await(f"kubernetes {role}", node_ready, self._log(f"node {role}"))
+        self._await(f"kubernetes {role}", node_warm, self._log(f"node {role}"))
 
 
 def process_start(pid: int) -> int | None:

@@ -28,12 +28,15 @@ import httpx
 from harness.environments.embedded.addresses import KUBELET, Block
 from harness.environments.embedded.kube.client import KubeClient
 from harness.environments.embedded.kube.store import now
+from harness.environments.embedded.node.zygote import KEPT
 from harness.environments.embedded.site import SiteConfig
 
 Object = dict[str, Any]
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 10.0
 WARM_IMAGE = "airflow"
 """Pods whose image has this name become Airflow without importing it anew."""
+WARM_CONDITION = "WarmProcessReady"
+"""The Node's condition that says that Airflow pods can start."""
 STARTS_AT_ONCE = 4
 """How many containers may be between fork and ready at a time (kubelet's serial image pulls have
 the same effect): without a bound, a whole fleet starting together starts slower than one by one."""
@@ -53,7 +56,11 @@ class RunningPod:
     started_at: str = ""
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     exit_code: int = 0
+    failures: int = 0
+    """Readiness probes that failed in a row."""
     keeper: asyncio.Task[None] | None = None
+    reaper: asyncio.Task[None] | None = None
+    escalation: asyncio.Task[None] | None = None
 
     @property
     def log(self) -> Path:
@@ -98,14 +105,14 @@ class WarmProcess:
                     pod.exited.set()
         raise RuntimeError(f"the warm process ended with status {self._process.wait()}")
 
-    async def start(self, pod: RunningPod, argv: list[str], env: dict[str, str], warm: bool) -> int:
-        """Start a pod's container; its process id."""
+    async def start(self, pod: RunningPod, argv: list[str], env: dict[str, str]) -> int:
+        """Fork a pod's container, once there is something warm to fork; its process id."""
         await self.warm.wait()
         name = f"{pod.uid}/{pod.restarts}"
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._started[name], self._pods[name] = future, pod
         order = {"start": name, "argv": argv, "env": env, "cwd": str(pod.directory),
-                 "log": str(pod.log), "warm": warm}
+                 "log": str(pod.log)}
         self._writer.write(json.dumps(order).encode() + b"\n")
         return await future
 
@@ -135,11 +142,18 @@ class NodeAgent:
     # -- the node -----------------------------------------------------------------------
 
     async def _register(self) -> None:
+        """Register at once (most pods need no warm process), then again once it is warm."""
+        await self._put_node(warm=False)
         await self._warm.warm.wait()
+        await self._put_node(warm=True)
+
+    async def _put_node(self, *, warm: bool) -> None:
         node = {"metadata": {"name": self.name, "labels": {"topology.kubernetes.io/region":
                                                            self._site.region}}}
-        status = {"conditions": [{"type": "Ready", "status": "True", "reason": "WarmProcessReady",
-                                  "lastHeartbeatTime": now(), "lastTransitionTime": now()}],
+        flags = {"Ready": True, WARM_CONDITION: warm}
+        status = {"conditions": [{"type": kind, "status": str(flag), "reason": "Embedded",
+                                  "lastHeartbeatTime": now(), "lastTransitionTime": now()}
+                                 for kind, flag in flags.items()],
                   "nodeInfo": {"kubeletVersion": "v1.32.0-embedded", "architecture": os.uname().machine,
                                "bootID": "", "containerRuntimeVersion": "process://1",
                                "kernelVersion": os.uname().release, "kubeProxyVersion": "",
@@ -223,8 +237,10 @@ class NodeAgent:
             began = asyncio.get_running_loop().time()
             async with self._starting:
                 pod.exited.clear()
+                pod.ready, pod.failures = False, 0
                 warm = spec["containers"][0]["image"].split(":")[0].split("/")[-1] == WARM_IMAGE
-                pod.pid = await self._warm.start(pod, argv, env, warm)
+                start = self._warm.start if warm else self._start_cold
+                pod.pid = await start(pod, argv, env)
                 pod.started_at = now()
                 await self._report(pod, "Running")
                 await self._await_ready(pod)
@@ -243,6 +259,23 @@ class NodeAgent:
                 await asyncio.sleep(backoff)
             backoff = min(backoff * 2, BACKOFF_MOST)
         await self._remove(pod)
+
+    async def _start_cold(self, pod: RunningPod, argv: list[str], env: dict[str, str]) -> int:
+        """Start a container that is not Airflow as an ordinary process."""
+        if argv[0] == "python":
+            argv = [sys.executable, *argv[1:]]
+        kept = {key: os.environ[key] for key in KEPT if key in os.environ}
+        with pod.log.open("ab") as sink:
+            process = await asyncio.create_subprocess_exec(
+                *argv, cwd=pod.directory, env={**kept, **env}, stdin=subprocess.DEVNULL,
+                stdout=sink, stderr=subprocess.STDOUT)
+
+        async def reap() -> None:
+            pod.exit_code = await process.wait()
+            pod.exited.set()
+
+        pod.reaper = asyncio.create_task(reap())
+        return process.pid
 
     async def _await_ready(self, pod: RunningPod) -> None:
         """Wait until the readiness probe passes once, or for the first seconds of a life."""
@@ -275,9 +308,12 @@ class NodeAgent:
         url = f"http://{pod.ip}:{get['port']}{get.get('path', '/')}"
         try:
             async with httpx.AsyncClient(timeout=probe.get("timeoutSeconds", 1)) as client:
-                pod.ready = (await client.get(url)).status_code < 400
+                passed = (await client.get(url)).status_code < 400
         except httpx.HTTPError:
-            pod.ready = False
+            passed = False
+        pod.failures = 0 if passed else pod.failures + 1
+        if passed or pod.failures >= probe.get("failureThreshold", 3):
+            pod.ready = passed
         return pod.ready
 
     async def _container(self, pod: RunningPod) -> tuple[list[str], dict[str, str]]:
@@ -320,7 +356,7 @@ class NodeAgent:
                 await asyncio.wait_for(pod.exited.wait(), grace)
             _kill(None if pod.exited.is_set() else pod.pid, signal.SIGKILL)
 
-        pod.escalation = asyncio.create_task(escalate())  # type: ignore[attr-defined]
+        pod.escalation = asyncio.create_task(escalate())
 
     async def _remove(self, pod: RunningPod) -> None:
         """Tell the API that the pod's process is gone, so that the object may go."""

@@ -95,15 +95,9 @@ def _become(order: Mapping[str, Any], channel: socket.socket) -> None:
         kept = {key: os.environ[key] for key in KEPT if key in os.environ}
         os.environ.clear()
         os.environ.update({**kept, **order["env"], "AIRFLOW_HOME": order["cwd"]})
-        argv = list(order["argv"])
-        if order["warm"]:
-            from harness.environments.embedded.node import airflow_pod
+        from harness.environments.embedded.node import airflow_pod
 
-            code = airflow_pod.run(argv)
-        else:
-            if argv[0] == "python":
-                argv[0] = sys.executable
-            os.execvpe(argv[0], argv, dict(os.environ))
+        code = airflow_pod.run(list(order["argv"]))
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(bool(end.code))
     except BaseException:
