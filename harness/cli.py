@@ -33,12 +33,13 @@ def main() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Run directory (default runs/<run-id>).")
 @click.option("--seed", type=int, help="Seed of everything random (default: drawn, and recorded).")
-def run(file: Path, output: Path | None, seed: int | None) -> None:
+@click.option("--keep", is_flag=True, help="Leave the environment running, to look at it.")
+def run(file: Path, output: Path | None, seed: int | None, keep: bool) -> None:
     """Run the drill in FILE and write its report."""
     loaded = _load_or_exit(file)
     from harness import session
 
-    sys.exit(session.run(loaded, output, seed))
+    sys.exit(session.run(loaded, output, seed, keep))
 
 
 @main.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from harness.orchestrators.astro import AstroOrchestrator
 from harness.orchestrators.base import FleetMember
 from harness.schema import LedgerSpec
 from loadgen.load import apply_ledger
+
+LOOK_TIMEOUT_S = 60.0
 
 
 class Fleet:
@@ -147,24 +150,31 @@ class Fleet:
         """Whether variables, connections, Dag run history and a task log are readable there."""
         base = f"http://{self._environment.public_address(role)}:{self._environment.ingress_port}"
         for member in self.members:
-            with httpx.Client(base_url=base, timeout=15, headers={"host": member.hostname}) as api:
-                try:
-                    missing = self._missing(api, member)
-                except (httpx.HTTPError, KeyError, ValueError) as error:
-                    missing = repr(error)
-            if missing:
+            if missing := self._missing_patiently(base, member):
                 return False, f"{member.name}: {missing}"
         return True, (f"variable, connection, Dag run history and a task log of each of "
                       f"{len(self.members)} Deployments are readable")
+
+    def _missing_patiently(self, base: str, member: FleetMember) -> str:
+        """What is missing; a Deployment that does not answer at all is asked again for a while."""
+        deadline = time.monotonic() + LOOK_TIMEOUT_S
+        while True:
+            with httpx.Client(base_url=base, timeout=15, headers={"host": member.hostname}) as api:
+                try:
+                    return self._missing(api, member)
+                except (httpx.HTTPError, KeyError, ValueError) as error:
+                    if time.monotonic() > deadline:
+                        return f"no usable answer within {LOOK_TIMEOUT_S:.0f} s: {error!r}"
+            time.sleep(0.5)
 
     def _missing(self, api: httpx.Client, member: FleetMember) -> str:
         token = api.post("/auth/token", json={
             "username": "admin", "password": self._passwords[member.name]}).json()["access_token"]
         api.headers["authorization"] = f"Bearer {token}"
-        variable = api.get("/api/v2/variables/carried_over").json()
+        variable = api.get("/api/v2/variables/carried_over").raise_for_status().json()
         if not str(variable.get("value", "")).endswith(f"by {member.name}"):
             return f"the variable carried_over reads {variable}"
-        connection = api.get("/api/v2/connections/warehouse").json()
+        connection = api.get("/api/v2/connections/warehouse").raise_for_status().json()
         if connection.get("host") != f"{member.name}.warehouse.test":
             return f"the connection warehouse reads {connection}"
         oldest = api.get("/api/v2/dags/canary/dagRuns/~/taskInstances?state=success"
@@ -186,6 +196,10 @@ class Fleet:
             return False
         if any(self._environment.pending_objects(role)["OperationsPendingReplication"]
                for role in (active, other)):
+            return False
+        # The orchestrator's clean-up removes the follower's compute; until it has, the follower
+        # is about to be restarted.
+        if self._environment.aws(other, "rds").describe_db_instances()["DBInstances"]:
             return False
         return self.standby_runs_no_airflow(other)[0]
 

@@ -66,10 +66,11 @@ class Runner:
     """Runs one drill in one environment and leaves a run directory."""
 
     def __init__(self, loaded: LoadedDrill, environment: EmbeddedPair, output: Path, run_id: str,
-                 progress: Progress, seed: int) -> None:
+                 progress: Progress, seed: int, keep: bool = False) -> None:
+        """``keep``: leave the environment running at the end, for somebody to look at."""
         self.loaded, self.drill = loaded, loaded.drill
         self.environment, self.output, self.run_id = environment, output, run_id
-        self.progress = progress
+        self.progress, self.keep = progress, keep
         self.journal = Journal(output)
         self.seed, self.chance = seed, random.Random(seed)
         self.phase = "up"
@@ -356,6 +357,11 @@ class Runner:
             self._look("reverse-replication", lag.get("state") == "streaming",
                        f"{self.environment.region_name(active)} streams to the other region: {lag}")
 
+    def _phase_hold(self, spec: Any) -> None:
+        """Let things go on as they are; still watching over the environment."""
+        until = time.monotonic() + spec.duration
+        self._wait(lambda: time.monotonic() >= until, spec.duration + 60, lambda: None)
+
     # -- helpers --------------------------------------------------------------------------
 
     def _undo_one(self, undo: dict[str, Any]) -> None:
@@ -448,6 +454,11 @@ class Runner:
         if self.environment.directory.exists():
             self._attempt("evidence", lambda: keep_evidence(
                 self.environment, self.output, self.journal))
+        if self.keep:
+            self._note_quietly("cleanup", outcome="kept")
+            self._note_quietly("run.ended")
+            self.journal.close()
+            return
         self.progress.say("removing the environment")
         self.journal.append("cleanup.intent", durable=True)
         failed = self._attempt("environment", self.environment.down)

@@ -120,6 +120,12 @@ class SettlePhase(Model):
     timeout: Duration = 600.0
 
 
+class HoldPhase(Model):
+    """Let things go on as they are for a while (a lag grow, say)."""
+
+    duration: Annotated[Duration, Field(alias="for")]
+
+
 class HealPhase(Model):
     """Take a region's faults back and wait until it follows the active one."""
 
@@ -163,6 +169,7 @@ class Phase(Model):
     failback: FailoverPhase | None = None
     settle: SettlePhase | None = None
     heal: HealPhase | None = None
+    hold: HoldPhase | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -35,7 +35,7 @@ BROKEN = 4
 INTERRUPTED = 130
 
 
-def run(loaded: LoadedDrill, output: Path | None, seed: int | None) -> int:
+def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool = False) -> int:
     """Run a drill, write its reports, say where; the exit code."""
     from reports import document, writer
 
@@ -51,7 +51,7 @@ def run(loaded: LoadedDrill, output: Path | None, seed: int | None) -> int:
         progress = make(console, f"drill {loaded.drill.metadata.name}")
         progress.say(f"run {run_id}, written to {output}")
         runner = Runner(loaded, environment, output, run_id, progress,
-                        random.SystemRandom().getrandbits(32) if seed is None else seed)
+                        random.SystemRandom().getrandbits(32) if seed is None else seed, keep)
     except OSError as error:
         console.print(f"{output} cannot be written: {error}", style="red")
         return BROKEN
@@ -65,6 +65,8 @@ def run(loaded: LoadedDrill, output: Path | None, seed: int | None) -> int:
         console.print(f"the report could not be written: {error}", style="red")
         return BROKEN
     _summary(console, report, output)
+    if keep:
+        _show_access(console, environment)
     return document.exit_code(report)
 
 
@@ -94,11 +96,18 @@ def up(loaded: LoadedDrill) -> int:
         console.print(f"logs: {logs}")
         return BROKEN
     console.print(f"up after {time.monotonic() - began:.0f} s: {environment.identifier}")
-    for role, region in environment.regions.items():
-        console.print(f"  {role} {region.name}: kubectl --kubeconfig {region.kubeconfig} "
-                      "get pods -A", soft_wrap=True)
-    console.print(f"remove it with: drill down {environment.identifier}")
+    _show_access(console, environment)
     return 0
+
+
+def _show_access(console: Console, environment: EmbeddedPair) -> None:
+    for role, region in environment.regions.items():
+        console.print(f"  {role} ({region.name}):", highlight=False)
+        console.print(f"    kubectl --kubeconfig {region.kubeconfig} get pods -A",
+                      soft_wrap=True, highlight=False)
+        console.print(f"    PGSERVICEFILE={environment.service_file} psql service={role}",
+                      soft_wrap=True, highlight=False)
+    console.print(f"remove it with: drill down {environment.identifier}", highlight=False)
 
 
 def down(identifier: str | None, everything: bool) -> int:

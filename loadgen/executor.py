@@ -38,6 +38,10 @@ from loadgen.witness import WitnessClient
 log = logging.getLogger(__name__)
 LOG_ATTEMPTS_FOR_S = 120.0
 """How long an upload of a task's log is tried again before it is given up."""
+HANDOVER_S = 2.0
+"""Completions are handed to the scheduler in batches, this far apart. Airflow's loop runs again at
+once after every completion; on two cores a fleet would do nothing but loop. The task's state is in
+the database before (the task execution API wrote it), so nothing that is measured waits for this."""
 EXECUTION_API = InProcessExecutionAPI()
 """Built once in the warm process and shared by its children: building it takes seconds."""
 WARMING = False
@@ -135,14 +139,18 @@ class Worker(threading.Thread):
         self._order = itertools.count()
         self._chance = random.Random()
         self._api: httpx.Client | None = None
+        self._next_batch = 0.0
 
     def begin(self, task: RunningTask) -> None:
         """Start a task instance (from the scheduler's thread)."""
         self._arrived.put(task)
 
     def finished(self) -> list[tuple[Any, str]]:
-        """Take the tasks that ended since the last call, with their state."""
-        ended = []
+        """Take the tasks that ended since the last batch, with their state, when one is due."""
+        ended: list[tuple[Any, str]] = []
+        if time.monotonic() < self._next_batch:
+            return ended
+        self._next_batch = time.monotonic() + HANDOVER_S
         while True:
             try:
                 ended.append(self._finished.get_nowait())

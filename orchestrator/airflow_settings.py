@@ -2,9 +2,14 @@
 
 They decide how fast Airflow itself notices that a scheduler or a task is gone, so they are part
 of every RTO and every count of retries; a report prints them.
+
+``python -m orchestrator.airflow_settings`` prints them as JSON: whoever builds the image that Airflow
+runs from needs them too, because Airflow reads some of them while it is imported.
 """
 
 from __future__ import annotations
+
+import json
 
 AIRFLOW_SETTINGS: dict[str, str] = {
     "AIRFLOW__CORE__EXECUTOR": "loadgen.executor.SyntheticExecutor",
@@ -29,7 +34,7 @@ AIRFLOW_SETTINGS: dict[str, str] = {
     # ``retries`` allow (Airflow's default: 300 seconds).
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "10",
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "1",
+    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "2",
     "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
     "AIRFLOW__SCHEDULER__PARSING_CLEANUP_INTERVAL": "86400",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
@@ -38,4 +43,8 @@ AIRFLOW_SETTINGS: dict[str, str] = {
     "AIRFLOW__API__ENABLE_SWAGGER_UI": "False",
     "AIRFLOW__API__PORT": "8080",
     "AIRFLOW__METRICS__STATSD_ON": "False",
+    "AIRFLOW__METRICS__LEGACY_NAMES_ON": "False",
 }
+
+if __name__ == "__main__":
+    print(json.dumps(AIRFLOW_SETTINGS))

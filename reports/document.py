@@ -42,7 +42,7 @@ def from_evidence(evidence: Evidence) -> dict[str, Any]:
     judged = verdict.judge(found, started["targets"])
     failures = [str(e["reason"]) for e in evidence.of("failure")]
     proven = claims.prove(started["proves"], found, evidence)
-    outcome = verdict.verdict(found, judged, failures)
+    outcome = verdict.verdict(found, judged, failures, [p.verdict for p in proven])
     aborted = evidence.first("run.aborted")
     broken = evidence.first("run.broken")
     reasons = failures + found.gaps

@@ -1,7 +1,7 @@
 """Targets and verdict: figures held against what the drill file asks for.
 
-FAIL beats INCONCLUSIVE beats PASS. Only what the drill names as a target is judged; a named target
-without a figure, and any gap in the evidence, is inconclusive. The clean-up is not judged here: it
+FAIL beats INCONCLUSIVE beats PASS. What the drill names is judged: its targets, and the claims that
+it says it proves. A named target without a figure, and any gap in the evidence, is inconclusive. The clean-up is not judged here: it
 has a verdict of its own, so that a failed clean-up neither hides nor fakes a drill's result.
 """
 
@@ -36,9 +36,14 @@ def judge(figures: Figures, targets: dict[str, Any]) -> list[Judged]:
     return found
 
 
-def verdict(figures: Figures, judged: list[Judged], failures: list[str]) -> str:
-    """The drill's verdict. ``failures``: what went wrong outright (a refused failover, say)."""
-    verdicts = [j.verdict for j in judged]
+def verdict(figures: Figures, judged: list[Judged], failures: list[str],
+            claims: list[str]) -> str:
+    """The drill's verdict.
+
+    ``failures``: what went wrong outright (a refused failover, say); ``claims``: the verdicts of the
+    claims that the drill says it proves: a drill that fails to prove one has not passed.
+    """
+    verdicts = [j.verdict for j in judged] + claims
     verdicts += [FAIL] * len(failures) + [INCONCLUSIVE] * len(figures.gaps)
     return worst(verdicts)
 

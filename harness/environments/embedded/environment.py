@@ -11,6 +11,8 @@ import json
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -194,6 +196,11 @@ class EmbeddedPair:
         )
 
     @property
+    def service_file(self) -> Path:
+        """A libpq service file: ``PGSERVICEFILE=... psql service=secondary``."""
+        return self.directory / "pg_service.conf"
+
+    @property
     def witness_log(self) -> Path:
         """Every record that the witness received."""
         return self.directory / "sites" / "witness" / "witness.jsonl"
@@ -286,6 +293,7 @@ class EmbeddedPair:
         self._make_certificates()
         for role in (*ROLES, "us-east-1"):
             self._site_config(role).save(self._site_directory(role) / "site.json")
+        self._make_image()
         progress("starting networks, witness and global services")
         self._start_outside()
         for role in ROLES:
@@ -307,6 +315,18 @@ class EmbeddedPair:
         self._make_template()
         self._await_http("orchestrator", Site.OUTSIDE, ORCHESTRATOR)
         self._save_state("up")
+
+    def _make_image(self) -> None:
+        """What the platform bakes into the image that Airflow runs from: its settings."""
+        done = subprocess.run([sys.executable, "-m", "orchestrator.airflow_settings"],
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise EnvironmentFailed("the platform does not tell its Airflow settings",
+                                    hint=done.stderr)
+        for role in ROLES:
+            directory = self._site_directory(role) / "node"
+            directory.mkdir(exist_ok=True)
+            (directory / "image.json").write_text(done.stdout)
 
     def _start_outside(self) -> None:
         token = self._tokens["control_token"]
@@ -561,9 +581,7 @@ class EmbeddedPair:
         path = directory / "site.json"
         if config is not None:
             path = directory / "config.json"
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(fd, "w") as sink:
-                json.dump(config, sink, indent=1)
+            _write_private(path, json.dumps(config, indent=1))
         self._components[name] = spawn(
             name, module, directory=directory, log=self._log(name), arguments=[str(path)])
 
@@ -607,10 +625,11 @@ class EmbeddedPair:
                  "kube_token_secondary")
         self._tokens = {name: secrets.token_hex(16) for name in names}
         self._tokens["aws_access_key"] = "AKIA" + secrets.token_hex(8).upper()
-        path = self.directory / "secrets.json"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "w") as sink:
-            json.dump(self._tokens, sink)
+        _write_private(self.directory / "secrets.json", json.dumps(self._tokens))
+        _write_private(self.service_file, "\n".join(
+            f"[{role}]\nhost={self.block.service(site, POSTGRES)}\nport={POSTGRES.port}\n"
+            f"user=postgres\npassword={self._tokens['postgres_password']}\ndbname=postgres\n"
+            for role, site in ROLES.items()))
 
     def _make_certificates(self) -> None:
         authority = trustme.CA()
@@ -708,6 +727,13 @@ def process_start(pid: int) -> int | None:
         return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
     except OSError:
         return None
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, from its first byte on."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w") as sink:
+        sink.write(text)
 
 
 def _dags_folder() -> Path:

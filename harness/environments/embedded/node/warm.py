@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import shutil
 import sys
@@ -30,23 +31,12 @@ from harness.environments.embedded.site import SiteConfig
 
 WARM_POSTGRES = Service("warm-postgres", 20, 5432)
 WARM_SETTINGS = {
-    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-    "AIRFLOW__CORE__EXECUTOR": "loadgen.executor.SyntheticExecutor",
-    "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "2",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "4",
     "AIRFLOW__API_AUTH__JWT_SECRET": "replaced-in-every-pod-before-anything-is-signed-0123456789",
     "AIRFLOW__API__SECRET_KEY": "replaced-in-every-pod",
-    "AIRFLOW__API__ENABLE_SWAGGER_UI": "False",
-    "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR",
-    "AIRFLOW__LOGGING__REMOTE_LOGGING": "True",
     "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "s3://replaced-in-every-pod/logs",
-    "AIRFLOW__LOGGING__REMOTE_LOG_CONN_ID": "aws_default",
-    "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0",
 }
-"""Settings that Airflow reads at import or when it makes its engine; the others are the pod's own."""
+"""What every pod has of its own. All else comes from the platform (``node/image.json``), because
+Airflow reads part of its settings while it is imported, and that happens here."""
 WARM_DAGS = ("chain", "canary")
 _target: dict[str, Any] = {}
 
@@ -104,6 +94,7 @@ def _configure(site: SiteConfig, home: Path) -> None:
     url = f"//postgres:{site.postgres_password}@{site.own(WARM_POSTGRES)}:{WARM_POSTGRES.port}/postgres"
     passwords = home / "passwords.json"
     passwords.write_text('{"admin": "warm"}')
+    os.environ.update(json.loads((site.path / "node" / "image.json").read_text()))
     os.environ.update(
         WARM_SETTINGS, AIRFLOW_HOME=str(home),
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql+psycopg2:{url}",
@@ -201,7 +192,8 @@ def _schedule(rounds: int) -> None:
     from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 
     job = Job()
-    run_job(job=job, execute_callable=SchedulerJobRunner(job=job, num_runs=rounds)._execute)
+    runner = SchedulerJobRunner(job=job, num_runs=rounds, scheduler_idle_sleep_time=0)
+    run_job(job=job, execute_callable=runner._execute)
 
 
 async def _run_tasks() -> None:
