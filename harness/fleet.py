@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from harness.schema import LedgerSpec
 from loadgen.load import apply_ledger
 
 LOOK_TIMEOUT_S = 60.0
+LOOKS_AT_ONCE = 4
 
 
 class Fleet:
@@ -149,9 +151,11 @@ class Fleet:
     def carried_over(self, role: str) -> tuple[bool, str]:
         """Whether variables, connections, Dag run history and a task log are readable there."""
         base = f"http://{self._environment.public_address(role)}:{self._environment.ingress_port}"
-        for member in self.members:
-            if missing := self._missing_patiently(base, member):
-                return False, f"{member.name}: {missing}"
+        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+            found = pool.map(lambda member: self._missing_patiently(base, member), self.members)
+            for member, missing in zip(self.members, found, strict=True):
+                if missing:
+                    return False, f"{member.name}: {missing}"
         return True, (f"variable, connection, Dag run history and a task log of each of "
                       f"{len(self.members)} Deployments are readable")
 

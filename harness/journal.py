@@ -56,6 +56,7 @@ class Journal:
         self.path = directory / FILE
         self._hash, self._number = GENESIS, 0
         if self.path.exists():
+            _drop_torn_tail(self.path)
             for event, digest in _chain(self.path):
                 self._hash, self._number = digest, event.number
         self._sink = self.path.open("ab")
@@ -97,6 +98,15 @@ def read(directory: Path) -> list[Event]:
         FileNotFoundError: when the directory holds no journal.
     """
     return [event for event, _ in _chain(directory / FILE)]
+
+
+def _drop_torn_tail(path: Path) -> None:
+    """Cut off a line that a killed harness did not finish, so that the next one begins a line."""
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole != len(data):
+        with path.open("r+b") as sink:
+            sink.truncate(whole)
 
 
 def _line(event: Event, previous: str) -> tuple[bytes, str]:

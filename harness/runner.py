@@ -40,6 +40,8 @@ from loadgen.load import LocustUsers
 PROBE_INTERVAL_S = 2.0
 SAMPLE_INTERVAL_S = 1.0
 POLL_S = 0.1
+SLOW_POLL_S = 1.0
+"""For conditions that cost the system under observation something to look at."""
 FLEET_TIMEOUT_S = 300.0
 FRESH_S = 25.0
 """A Deployment counts as up for this long after it was last seen to be."""
@@ -331,7 +333,7 @@ class Runner:
             self.journal.append("settle.timeout", seconds=spec.timeout)
             self.progress.say("settling timed out; what has not recovered counts as it stands")
 
-        self._wait(settled, spec.timeout, give_up)
+        self._wait(settled, spec.timeout, give_up, poll=SLOW_POLL_S)
         if moved:
             self._look("identity", *self.fleet.identity_kept(self._active))
             self._look("carried-over", *self.fleet.carried_over(self._active))
@@ -351,7 +353,8 @@ class Runner:
             return self.fleet.follows(active)  # type: ignore[union-attr]
 
         self._wait(follows, spec.timeout, lambda: PhaseFailed(
-            f"the {spec.region} region did not become a follower within {spec.timeout:.0f} s"))
+            f"the {spec.region} region did not become a follower within {spec.timeout:.0f} s"),
+            poll=SLOW_POLL_S)
         if active != "primary":
             lag = dict(self.environment.replication_lag(active))
             self._look("reverse-replication", lag.get("state") == "streaming",
@@ -414,7 +417,7 @@ class Runner:
         return name
 
     def _wait(self, condition: Callable[[], bool], timeout: float,
-              on_timeout: Callable[[], Exception | None]) -> None:
+              on_timeout: Callable[[], Exception | None], poll: float = POLL_S) -> None:
         """Poll a condition while watching over the environment; ``on_timeout`` may raise."""
         deadline = time.monotonic() + timeout
         next_look = 0.0
@@ -427,7 +430,7 @@ class Runner:
             if now >= next_look:
                 self._watch_over()
                 next_look = now + 0.5
-            time.sleep(POLL_S)
+            time.sleep(poll)
 
     def _watch_over(self) -> None:
         self.environment.check()

@@ -143,7 +143,7 @@ def remove(directory: Path) -> int:
     """
     count = len(processes_in(directory))
     kill_in(directory)
-    for role in ROLES:
+    for role in (*ROLES, "image"):
         remove_shared_memory(directory / "sites" / role)
     output = _run_directory(directory)
     if output is not None and not _ended(output):

@@ -22,7 +22,7 @@ from typing import Any
 import dns.resolver
 import gevent
 from airflow_client import client as airflow
-from airflow_client.client.api import DagRunApi, TaskInstanceApi
+from airflow_client.client.api import DagRunApi, PoolApi
 from airflow_client.client.rest import ApiException
 from locust import User, constant_pacing, events, task
 from urllib3.exceptions import HTTPError
@@ -34,6 +34,8 @@ CONFIG: dict[str, Any] = json.loads(Path(os.environ["DR_DRILL_LOAD"]).read_text(
 PACE_S = 3.0
 HEADROOM = 1.15
 """Aim above the asked number: tasks end all the time, and new ones take seconds to start."""
+UNSEEN_S = 4.0
+"""For so long after a trigger a Dag run's tasks may not show up in the pool yet."""
 REQUEST_TIMEOUT = (2.0, 5.0)
 _numbers = itertools.count()
 _resolver = dns.resolver.Resolver(configure=False)
@@ -54,6 +56,7 @@ class DeploymentUser(User):  # type: ignore[misc]
         self.address, self.expires, self.token = "", 0.0, ""
         self.chance = random.Random(f"{CONFIG['seed']}/{self.deployment['name']}")
         self.witness: LinesClient | None = None
+        self.triggered: list[tuple[float, int]] = []
         gevent.sleep(self.chance.uniform(0, PACE_S))
 
     @task
@@ -67,16 +70,18 @@ class DeploymentUser(User):  # type: ignore[misc]
                 if missing < shape.width / 2:
                     break
                 self._measured("trigger", lambda dag=shape.dag_id: self._trigger(api, dag))
+                self.triggered.append((time.monotonic(), shape.width))
                 missing -= shape.width
         except (ApiException, HTTPError, OSError, dns.exception.DNSException):
             self.expires, self.token = 0.0, ""
 
     def _live(self, api: airflow.ApiClient) -> int:
-        """Task instances that run or will run, those of Dag runs just triggered included."""
-        found = TaskInstanceApi(api).get_task_instances(
-            dag_id="~", dag_run_id="~", state=["running", "queued", "scheduled", "none"], limit=1,
-            _request_timeout=REQUEST_TIMEOUT)
-        return int(found.total_entries or 0)
+        """Task instances that run or will run: the pool's, and those of Dag runs just triggered."""
+        pool = PoolApi(api).get_pool("default_pool", _request_timeout=REQUEST_TIMEOUT)
+        since = time.monotonic() - UNSEEN_S
+        self.triggered = [(at, width) for at, width in self.triggered if at > since]
+        unseen = sum(width for _, width in self.triggered)
+        return int(pool.running_slots + pool.queued_slots + pool.scheduled_slots) + unseen
 
     def _trigger(self, api: airflow.ApiClient, dag_id: str) -> None:
         answer = DagRunApi(api).trigger_dag_run(

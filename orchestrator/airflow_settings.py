@@ -13,6 +13,8 @@ import json
 
 AIRFLOW_SETTINGS: dict[str, str] = {
     "AIRFLOW__CORE__EXECUTOR": "loadgen.executor.SyntheticExecutor",
+    "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST":
+        '[{"name": "image", "classpath": "loadgen.bundle.ImageBundle", "kwargs": {}}]',
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "AIRFLOW__CORE__PARALLELISM": "64",

@@ -55,7 +55,6 @@ class OrchestratorConfig(BaseModel):
     api_token: str = Field(repr=False)
     agent_token: str = Field(repr=False)
     """What the reconcilers in the regions authenticate with."""
-    dags_folder: Path
     task_seconds: float = 30.0
 
     @property

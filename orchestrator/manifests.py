@@ -83,7 +83,6 @@ def _deployment(
         **AIRFLOW_SETTINGS,
         "DR_DRILL_DEPLOYMENT": deployment.name,
         "DR_DRILL_TASK_SECONDS": str(config.task_seconds),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(config.dags_folder),
         **{v["key"]: str(v.get("value", "")) for v in deployment.environmentVariables},
         **variant.environment(deployment),
     }
@@ -155,30 +154,6 @@ def _workload(
             },
         },
     }
-
-
-def reconciler(config: OrchestratorConfig, region: RegionConfig, kube: dict[str, str]) -> list[Manifest]:
-    """The manifest reconciler of a region (one of the curated set that a standby runs, XR-07).
-
-    ``kube``: how the pod reaches its own region's API (``server``, ``token``, ``ca``).
-    """
-    meta = {"namespace": SYSTEM_NAMESPACE, "labels": {"app": "manifest-reconciler"}}
-    return [
-        {"apiVersion": "v1", "kind": "Secret", "metadata": {**meta, "name": "manifest-reconciler"},
-         "stringData": {
-             "RECONCILER_URL": region.orchestrator_url, "RECONCILER_TOKEN": config.agent_token,
-             "RECONCILER_REGION": region.name, "RECONCILER_CLUSTER": config.cluster_id,
-             "KUBE_SERVER": kube["server"], "KUBE_TOKEN": kube["token"], "KUBE_CA": kube["ca"]}},
-        {"apiVersion": "apps/v1", "kind": "Deployment",
-         "metadata": {**meta, "name": "manifest-reconciler"},
-         "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "manifest-reconciler"}},
-                  "template": {
-                      "metadata": {"labels": {"app": "manifest-reconciler"}},
-                      "spec": {"containers": [{
-                          "name": "reconciler", "image": "dr-drill/reconciler:1",
-                          "command": ["python", "-m", "orchestrator.reconciler"],
-                          "envFrom": [{"secretRef": {"name": "manifest-reconciler"}}]}]}}}},
-    ]
 
 
 def provision_job(

@@ -105,6 +105,7 @@ class EmbeddedPair:
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
         self._block: Block | None = None
+        self._image_settings: dict[str, str] = {}
 
     @classmethod
     def found(cls, directory: Path) -> EmbeddedPair:
@@ -291,7 +292,7 @@ class EmbeddedPair:
         self._make_secrets()
         self._save_state("starting")
         self._make_certificates()
-        for role in (*ROLES, "us-east-1"):
+        for role in (*ROLES, "us-east-1", "image"):
             self._site_config(role).save(self._site_directory(role) / "site.json")
         self._make_image()
         progress("starting networks, witness and global services")
@@ -323,10 +324,11 @@ class EmbeddedPair:
         if done.returncode != 0:
             raise EnvironmentFailed("the platform does not tell its Airflow settings",
                                     hint=done.stderr)
-        for role in ROLES:
-            directory = self._site_directory(role) / "node"
-            directory.mkdir(exist_ok=True)
-            (directory / "image.json").write_text(done.stdout)
+        self._image_settings = json.loads(done.stdout)
+        directory = self._site_directory("image") / "node"
+        directory.mkdir()
+        (directory / "image.json").write_text(done.stdout)
+        self._spawn("airflow image", "harness.environments.embedded.node.zygote", "image")
 
     def _start_outside(self) -> None:
         token = self._tokens["control_token"]
@@ -420,7 +422,7 @@ class EmbeddedPair:
             "aws_access_key": self._tokens["aws_access_key"],
             "aws_secret_key": self._tokens["aws_secret_key"],
             "api_token": self._tokens["api_token"], "agent_token": self._tokens["agent_token"],
-            "dags_folder": str(_dags_folder()), "task_seconds": self.settings.task_seconds,
+            "task_seconds": self.settings.task_seconds,
         })
 
     def _orchestrator_region(self, role: str) -> dict[str, Any]:
@@ -482,10 +484,7 @@ class EmbeddedPair:
                     "env": [{"name": k, "value": v} for k, v in {
                         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2:{url}",
                         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg:{url}",
-                        "AIRFLOW__CORE__DAGS_FOLDER": str(_dags_folder()),
-                        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-                        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-                        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+                        **self._image_settings,
                         "DR_DRILL_TASK_RETRIES": str(self.settings.task_retries),
                     }.items()]}]}}}})
 
@@ -554,8 +553,8 @@ class EmbeddedPair:
         """Stop and remove everything. Safe to call at any time, and again."""
         if self.directory.exists():
             kill_in(self.directory)
-            for role in ROLES:
-                remove_shared_memory(self.directory / "sites" / role)
+            for site in (*ROLES, "image"):
+                remove_shared_memory(self.directory / "sites" / site)
             reap(self._components.values())
             shutil.rmtree(self.directory)
         self._components.clear()
@@ -616,6 +615,7 @@ class EmbeddedPair:
             aws_secret_key=self._tokens["aws_secret_key"],
             postgres_password=self._tokens["postgres_password"],
             replication_password=self._tokens["replication_password"],
+            image_socket=str(self.directory / "sites" / "image" / "image.sock"),
             simulated_head_delay=self.settings.head_delay,
         )
 
@@ -718,7 +718,7 @@ class EmbeddedPair:
             return any(c.type == WARM_CONDITION and c.status == "True"
                        for node in nodes for c in node.status.conditions or [])
 
-        self._await(f"kubernetes {role}", node_warm, self._log(f"node {role}"))
+        self._await(f"node {role}", node_warm, self._log("airflow image"))
 
 
 def process_start(pid: int) -> int | None:
@@ -734,9 +734,3 @@ def _write_private(path: Path, text: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "w") as sink:
         sink.write(text)
-
-
-def _dags_folder() -> Path:
-    import loadgen
-
-    return Path(loadgen.__file__).parent / "dags"

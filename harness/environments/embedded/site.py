@@ -34,6 +34,8 @@ class SiteConfig:
     aws_secret_key: str
     postgres_password: str
     replication_password: str
+    image_socket: str = ""
+    """Where the node agent gets its warm Airflow process from."""
     simulated_head_delay: float = 0.0
 
     @property

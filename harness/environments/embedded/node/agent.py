@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -71,14 +70,8 @@ class RunningPod:
 class WarmProcess:
     """The agent's end of the channel to the zygote."""
 
-    def __init__(self, site_file: str) -> None:
-        ours, theirs = socket.socketpair()
-        self._socket = ours
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness.environments.embedded.node.zygote", site_file],
-            stdin=theirs,
-        )
-        theirs.close()
+    def __init__(self, image_socket: str, home: Path) -> None:
+        self._image_socket, self._home = image_socket, home
         self.warm = asyncio.Event()
         self._pods: dict[str, RunningPod] = {}
         self._started: dict[str, asyncio.Future[int]] = {}
@@ -89,7 +82,13 @@ class WarmProcess:
         Raises:
             RuntimeError: when the zygote ends; without it the node is of no use.
         """
-        reader, self._writer = await asyncio.open_connection(sock=self._socket)
+        while True:
+            try:
+                reader, self._writer = await asyncio.open_unix_connection(self._image_socket)
+                break
+            except OSError:
+                await asyncio.sleep(0.2)  # the image is still warming up
+        self._writer.write(json.dumps({"home": str(self._home)}).encode() + b"\n")
         while line := await reader.readline():
             message = json.loads(line)
             if "warm" in message:
@@ -103,7 +102,7 @@ class WarmProcess:
                 if pod is not None:
                     pod.exit_code = message["status"]
                     pod.exited.set()
-        raise RuntimeError(f"the warm process ended with status {self._process.wait()}")
+        raise RuntimeError("the warm process is gone; no Airflow pod can be started any more")
 
     async def start(self, pod: RunningPod, argv: list[str], env: dict[str, str]) -> int:
         """Fork a pod's container, once there is something warm to fork; its process id."""
@@ -128,7 +127,8 @@ class NodeAgent:
         self._pods: dict[str, RunningPod] = {}
         self._free = list(range(254, 0, -1))
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
-        self._warm = WarmProcess(str(site.path / "site.json"))
+        (site.path / "node").mkdir(exist_ok=True)
+        self._warm = WarmProcess(site.image_socket, site.path / "node")
         self.name = f"node-{site.region}"
 
     async def run(self) -> None:

@@ -20,6 +20,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def warm_up(site: SiteConfig) -> None:
     """
     home = site.path / "node" / "airflow-home"
     home.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
     postgres = _throwaway_postgres(site)
     postgres.initialise()
     postgres.start(Mode.WRITER)
@@ -64,6 +66,8 @@ def warm_up(site: SiteConfig) -> None:
         raise RuntimeError(f"the warm process must have one thread to be forked safely: {left}")
     gc.collect()
     gc.freeze()
+    cpu = time.process_time()
+    print(f"warm after {time.monotonic() - began:.1f} s, {cpu:.1f} s of CPU", flush=True)
 
 
 def connect_to(sync_url: str, async_url: str) -> None:
@@ -89,8 +93,6 @@ def _throwaway_postgres(site: SiteConfig) -> PostgresMember:
 
 
 def _configure(site: SiteConfig, home: Path) -> None:
-    import loadgen
-
     url = f"//postgres:{site.postgres_password}@{site.own(WARM_POSTGRES)}:{WARM_POSTGRES.port}/postgres"
     passwords = home / "passwords.json"
     passwords.write_text('{"admin": "warm"}')
@@ -99,7 +101,6 @@ def _configure(site: SiteConfig, home: Path) -> None:
         WARM_SETTINGS, AIRFLOW_HOME=str(home),
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql+psycopg2:{url}",
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC=f"postgresql+asyncpg:{url}",
-        AIRFLOW__CORE__DAGS_FOLDER=str(Path(loadgen.__file__).parent / "dags"),
         AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(passwords))
 
 
@@ -163,7 +164,7 @@ def _store_dags() -> None:
         for bundle in manager.get_all_dag_bundles():
             bundle.initialize()
             bag = BundleDagBag(bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
-            sync_bag_to_db(bag, bundle.name, bundle_version=None, session=session)
+            sync_bag_to_db(bag, bundle.name, bundle_version=bundle.get_current_version(), session=session)
 
 
 async def _api_requests(app: Any) -> None:
@@ -176,11 +177,9 @@ async def _api_requests(app: Any) -> None:
             login = await client.post("/auth/token", json={"username": "admin", "password": "warm"})
             client.headers["authorization"] = f"Bearer {login.json()['access_token']}"
             for path in ("/api/v2/version", "/api/v2/monitor/health", "/api/v2/variables",
-                         "/api/v2/connections",
+                         "/api/v2/connections", "/api/v2/pools/default_pool",
                          "/api/v2/dags/canary/dagRuns/~/taskInstances?state=success"
-                         "&order_by=-start_date&limit=1",
-                         "/api/v2/dags/~/dagRuns/~/taskInstances?state=running&state=queued"
-                         "&state=scheduled&limit=1"):
+                         "&order_by=-start_date&limit=1"):
                 (await client.get(path)).raise_for_status()
             for dag in WARM_DAGS:
                 answer = await client.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None})

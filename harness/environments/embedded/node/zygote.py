@@ -1,13 +1,15 @@
 """The warm process that pods are forked from: ``python -m harness.environments.embedded.node.zygote``.
 
-Importing Airflow takes seconds and 200 MB; a fork takes a tenth of a second and shares them. So
-this process imports everything once, stays single-threaded (only then is a fork safe), and forks
-a child per container. The child becomes the real thing: ``airflow scheduler`` and
-``airflow api-server`` run in it as they would after ``exec``, with the pod's own environment.
+Importing Airflow takes seconds and 200 MB; a fork takes a tenth of a second and shares them. So one
+process imports and warms up everything once, stays single-threaded (only then is a fork safe), and
+forks. It plays the part of the machine image: it lies outside both regions, as an image lies on a
+disk. A region's node agent connects to its socket and gets a **zygote** of its own, forked into that
+region's directory; the zygote forks a child per container. The child becomes the real thing:
+``airflow scheduler`` and ``airflow api-server`` run in it as they would after ``exec``, with the
+pod's own environment.
 
-It speaks JSON lines with the node agent over a Unix socket (its standard input): ``{"start": id,
-"argv", "env", "cwd", "log"}`` is answered by ``{"started": id, "pid"}`` and, when the child
-ends, ``{"ended": id, "status"}``.
+Agent and zygote speak JSON lines: ``{"start": id, "argv", "env", "cwd", "log"}`` is answered by
+``{"started": id, "pid"}`` and, when the child ends, ``{"ended": id, "status"}``.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from harness.environments.embedded.site import SiteConfig
@@ -115,14 +118,47 @@ def run_module(argv: list[str]) -> int:
     return 0
 
 
+def serve_image(path: Path) -> None:
+    """Fork a zygote for every agent that connects to the Unix socket ``path``."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for zygotes; the kernel reaps them
+    while True:
+        channel, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            _be_zygote(channel)
+        channel.close()
+
+
+def _be_zygote(channel: socket.socket) -> None:
+    """Move into the region whose agent asked, and serve it. Never returns."""
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        hello = b""
+        while not hello.endswith(b"\n"):
+            data = channel.recv(4096)
+            if not data:
+                os._exit(0)
+            hello += data
+        os.chdir(json.loads(hello)["home"])
+        Zygote(channel).serve()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
 def main() -> None:
-    """Warm up for the site whose configuration file is the only argument, then serve standard input."""
+    """Warm up for the image whose site configuration is the only argument, then serve agents."""
     from harness.environments.embedded.node.warm import warm_up
 
-    channel = socket.socket(fileno=os.dup(0))
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    warm_up(SiteConfig.load(sys.argv[1]))
-    Zygote(channel).serve()
+    site = SiteConfig.load(sys.argv[1])
+    warm_up(site)
+    serve_image(Path(site.image_socket))
 
 
 if __name__ == "__main__":
