@@ -31,7 +31,7 @@ def main() -> None:
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="Run directory (default runs/<run-id>).")
+@click.option("--output", type=click.Path(path_type=Path), help="Run directory (default runs/ID).")
 @click.option("--seed", type=int, help="Seed of everything random (default: drawn, and recorded).")
 @click.option("--keep", is_flag=True, help="Leave the environment running, to look at it.")
 def run(file: Path, output: Path | None, seed: int | None, keep: bool) -> None:

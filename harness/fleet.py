@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from kubernetes import client as kubernetes_client
 
-from harness.environments.embedded.environment import EmbeddedPair
+from harness.environments.base import Environment
 from harness.lines import LinesClient
 from harness.observers.probes import Target
 from harness.orchestrators.astro import AstroOrchestrator
@@ -28,7 +28,7 @@ LOOKS_AT_ONCE = 4
 class Fleet:
     """The Deployments of one drill."""
 
-    def __init__(self, environment: EmbeddedPair, size: int) -> None:
+    def __init__(self, environment: Environment, size: int) -> None:
         self._environment = environment
         self._names = [f"team-{index:02d}" for index in range(size)]
         self._passwords: dict[str, str] = {}

@@ -24,8 +24,7 @@ from typing import Any
 import psycopg
 
 from harness import evidence as evidences
-from harness.environments.base import EnvironmentFailed
-from harness.environments.embedded.environment import EmbeddedPair
+from harness.environments.base import Environment, EnvironmentFailed
 from harness.faults import FAULTS, FaultFailed
 from harness.fleet import Fleet
 from harness.journal import Journal
@@ -67,7 +66,7 @@ class PhaseFailed(Exception):
 class Runner:
     """Runs one drill in one environment and leaves a run directory."""
 
-    def __init__(self, loaded: LoadedDrill, environment: EmbeddedPair, output: Path, run_id: str,
+    def __init__(self, loaded: LoadedDrill, environment: Environment, output: Path, run_id: str,
                  progress: Progress, seed: int, keep: bool = False) -> None:
         """``keep``: leave the environment running at the end, for somebody to look at."""
         self.loaded, self.drill = loaded, loaded.drill
@@ -399,7 +398,7 @@ class Runner:
         other = "secondary" if self._active == "primary" else "primary"
         if not self.environment.region_alive(other):
             return True
-        return self.environment.pending_objects(self._active)["OperationsPendingReplication"] == 0
+        return not self.environment.pending_objects(self._active)["OperationsPendingReplication"]
 
     def _take_snapshot(self) -> str:
         assert self.fleet is not None
@@ -487,7 +486,7 @@ class Runner:
             self.progress.say(f"the journal cannot be written: {error}")
 
 
-def keep_evidence(environment: EmbeddedPair, output: Path, book: Journal) -> None:
+def keep_evidence(environment: Environment, output: Path, book: Journal) -> None:
     """Copy what an environment's parts wrote into the run directory, hashes into the journal."""
     shutil.copytree(environment.logs, output / "logs", dirs_exist_ok=True)
     sources = {"witness.jsonl": environment.witness_log, "links.jsonl": environment.link_log}

@@ -1,0 +1,1 @@
+"""Synthetic Dag load, the ledger writers and the witness."""

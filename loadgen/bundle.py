@@ -15,7 +15,7 @@ from airflow.dag_processing.bundles.base import BaseDagBundle
 DAGS = Path(__file__).parent / "dags"
 
 
-class ImageBundle(BaseDagBundle):  # type: ignore[misc]
+class ImageBundle(BaseDagBundle):
     """The folder ``loadgen/dags`` as it is in this image."""
 
     supports_versioning = True

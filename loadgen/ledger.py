@@ -12,6 +12,7 @@ database that hangs for two seconds leaves two seconds' rows unattempted, not un
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import time
 import uuid
@@ -40,7 +41,9 @@ class Ledger:
         self._password = os.environ["ADMIN_PASSWORD"]
         self._region = os.environ["DR_DRILL_REGION"]
         self._rate = float(os.environ["LEDGER_ROWS_PER_SECOND"])
-        self._payload = "x" * int(os.environ["LEDGER_ROW_BYTES"])
+        # Random, because PostgreSQL would compress a repeated letter to nothing.
+        size = int(os.environ["LEDGER_ROW_BYTES"])
+        self._payload = base64.b64encode(os.urandom(size)).decode()[:size]
         self._writer = f"{self._region}/{uuid.uuid4().hex[:8]}"
         self._witness = WitnessClient(
             os.environ["DR_DRILL_WITNESS_HOST"], int(os.environ["DR_DRILL_WITNESS_PORT"]),

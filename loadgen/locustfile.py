@@ -43,7 +43,7 @@ _resolver.nameservers, _resolver.port = [CONFIG["dns"][0]], CONFIG["dns"][1]
 _resolver.lifetime = 2.0
 
 
-class DeploymentUser(User):  # type: ignore[misc]
+class DeploymentUser(User):
     """Keeps one Deployment busy."""
 
     wait_time = constant_pacing(PACE_S)

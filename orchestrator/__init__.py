@@ -1,0 +1,1 @@
+"""The DR system under drill: the reference implementation."""

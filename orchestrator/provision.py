@@ -28,7 +28,7 @@ def admin(database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
 
 def exists(connection: psycopg.Connection[tuple[object, ...]], query: str, name: str) -> bool:
     """Whether the query finds a row for the name."""
-    return connection.execute(query, [name]).fetchone() is not None  # type: ignore[call-overload]
+    return connection.execute(query, [name]).fetchone() is not None
 
 
 def make_template() -> None:

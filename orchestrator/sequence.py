@@ -118,7 +118,7 @@ def quiesce(request_id: str, source: str) -> None:
             if cluster.workloads[source]:
                 cluster = Context.store.change_cluster(
                     cluster.id, generation=cluster.generation + 1,
-                    workloads={name: False for name in cluster.workloads})
+                    workloads=dict.fromkeys(cluster.workloads, False))
 
         def stopped() -> bool:
             report = Context.store.get(Report, source)

@@ -10,7 +10,7 @@ from typing import Any
 from harness import evidence as evidences
 from harness.evidence import Evidence
 from harness.measures import claims, figures, verdict
-from harness.measures.interval import INCONCLUSIVE
+from harness.measures.interval import FAIL, INCONCLUSIVE
 
 SCHEMA = "dr-drill/report/v1"
 TIMES = ("t_fault", "t_trigger", "t_promoted", "t_completed", "t_settled")
@@ -48,7 +48,7 @@ def from_evidence(evidence: Evidence) -> dict[str, Any]:
     reasons = failures + found.gaps
     if aborted or broken:
         reasons.insert(0, str((aborted or broken)["reason"]))  # type: ignore[index]
-        outcome = INCONCLUSIVE if outcome != verdict.FAIL else outcome
+        outcome = INCONCLUSIVE if outcome != FAIL else outcome
     cleanup = evidence.first("cleanup")
     fleet_up = evidence.first("fleet.up")
     simulated = evidence.first("environment.up")

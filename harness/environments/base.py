@@ -8,7 +8,7 @@ same manifests, orchestrator, load and measures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,44 +71,123 @@ class DatabaseAccess:
 
 
 class Environment(Protocol):
-    """A running pair of regions."""
+    """A pair of regions, with what lies outside them."""
 
+    identifier: str
     directory: Path
+    logs: Path
     cluster_id: str
 
-    @property
-    def regions(self) -> Mapping[str, RegionAccess]:
-        """Both regions by role: ``primary`` and ``secondary``."""
+    # -- life -----------------------------------------------------------------------------
+
+    def up(self, progress: Callable[[str], None] = ...) -> None:
+        """Start everything; returns when it serves.
+
+        Raises:
+            EnvironmentFailed: naming the part that does not come up. What was started is left for
+                :meth:`down`.
+        """
+
+    def check(self) -> None:
+        """Raise EnvironmentFailed when a part has died that nobody killed on purpose."""
+
+    def down(self) -> None:
+        """Stop and remove everything that :meth:`up` made. May be called at any time, and again."""
+
+    def processes(self) -> set[int]:
+        """Ids of the local processes that belong to the environment."""
 
     @property
     def simulated(self) -> Sequence[str]:
         """What of this environment is simulated, one sentence each, for the report."""
 
-    def up(self) -> None:
-        """Start everything; returns when it serves.
+    # -- where things are -------------------------------------------------------------------
 
-        Raises:
-            EnvironmentFailed: when a part does not come up. What was started is left for
-                :meth:`down`.
-        """
+    @property
+    def regions(self) -> Mapping[str, RegionAccess]:
+        """Both regions by role: ``primary`` and ``secondary``."""
 
-    def check(self) -> None:
-        """Raise EnvironmentFailed when a part that should run has died."""
+    def region_name(self, role: str) -> str:
+        """A role's region."""
+
+    @property
+    def organization_id(self) -> str:
+        """The organization under which the orchestrator knows the cluster."""
+
+    @property
+    def orchestrator_url(self) -> str:
+        """The base URL of the system's own orchestrator."""
+
+    def secret(self, name: str) -> str:
+        """One of the environment's secrets, by name (``api_token``...)."""
+
+    def database(self, role: str, database: str = ...) -> DatabaseAccess:
+        """A region's PostgreSQL, directly, for the observer."""
+
+    def kubernetes(self, role: str) -> Any:
+        """The official Kubernetes client for a region, directly, for the observer."""
+
+    def aws(self, role: str, service: Any) -> Any:
+        """A boto3 client of a region (``global``: the global services), directly."""
+
+    @property
+    def ingress_port(self) -> int:
+        """The port of every ingress."""
+
+    def public_address(self, role: str) -> str:
+        """The address at which users reach a region's ingress."""
+
+    def public_addresses(self) -> Mapping[str, str]:
+        """Public ingress address to region name."""
+
+    def resolve(self, hostname: str) -> tuple[str, int]:
+        """A hostname's address by DNS as it answers now, and the answer's TTL in seconds."""
+
+    def dns_address(self) -> tuple[str, int]:
+        """Where DNS questions are answered."""
+
+    # -- evidence -----------------------------------------------------------------------------
+
+    def witness_address(self) -> tuple[str, int, str]:
+        """Host, port and token of the witness, for the observer."""
+
+    def workload_witness(self, role: str) -> Mapping[str, str]:
+        """The variables by which a region's workloads find the witness."""
+
+    @property
+    def witness_log(self) -> Path:
+        """Every record that the witness received."""
+
+    @property
+    def link_log(self) -> Path:
+        """What crossed the borders of the sites."""
+
+    def access_logs(self) -> Mapping[str, Sequence[Path]]:
+        """The servers' own access logs, by role (``global`` for the global services)."""
+
+    def replication_lag(self, role: str) -> Mapping[str, Any]:
+        """The writer's view of its standby (``state``, ``lag_bytes``, ``lag_s``)."""
+
+    def pending_objects(self, role: str) -> Mapping[str, Any]:
+        """A region's S3 replication metrics, by their CloudWatch names."""
+
+    # -- acts that only the maker of an environment can do ----------------------------------------
 
     def kill_region(self, role: str) -> Mapping[str, Any]:
         """Take away a region's power: all its processes at once. Returns evidence."""
 
     def restore_region(self, role: str) -> Mapping[str, Any]:
-        """Give a region its power back. Returns evidence."""
+        """Give a region its power back; returns evidence once it serves.
+
+        Raises:
+            EnvironmentFailed: when a part does not come back.
+        """
 
     def region_alive(self, role: str) -> bool:
         """Whether any part of the region still runs."""
 
-    def set_link(self, source: str, target: str, **quality: float | bool | None) -> None:
-        """Degrade or mend the direction ``source`` to ``target`` (``cut``, ``delay``, ``rate``)."""
+    def set_link(self, source: str, target: str, **quality: float | bool | None) -> Mapping[str, Any]:
+        """Degrade a direction (``cut``, ``delay`` in s, ``rate`` in bytes/s), or mend it (nothing).
 
-    def resolve_ingress(self, hostname: str) -> tuple[str, int]:
-        """Address and port at which the hostname's DNS answer points right now."""
-
-    def down(self) -> None:
-        """Stop and remove everything that :meth:`up` made. May be called at any time."""
+        Returns the qualities in force, by direction, under ``links``.
+        """

@@ -1,0 +1,1 @@
+"""Evidence in, figures out: pure functions, no I/O."""

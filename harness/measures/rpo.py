@@ -45,7 +45,9 @@ class Loss:
 def metadata(records: Iterable[Record], source: str, t_fault: float, settled: Snapshot,
              last: Snapshot) -> Loss:
     """The loss of the metadata databases. ``last``: the run's last snapshot."""
-    acked, lost, recovered_later, parts = 0, [], 0, {}
+    acked, recovered_later = 0, 0
+    lost: list[Record] = []
+    parts: dict[str, int] = {}
     attempted: set[tuple[str, str, int]] = set()
     answered: set[tuple[str, str, int]] = set()
     states = _last_states(records)

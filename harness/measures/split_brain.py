@@ -68,7 +68,8 @@ def split_brain(records: Iterable[Record], transition: Transition) -> SplitBrain
 
 def intruders(records: Iterable[Record], active: str) -> SplitBrain:
     """In a run without a transition: signs of life from the region that is not active."""
-    writes, effects, started = 0, 0, {}
+    writes, effects = 0, 0
+    started: dict[tuple[Any, ...], set[Any]] = {}
     for record in records:
         if record["e"] in ("start", "effect"):
             key = (record["d"], record["dag"], record["run"], record["task"], record["map"])
@@ -77,5 +78,5 @@ def intruders(records: Iterable[Record], active: str) -> SplitBrain:
             continue
         writes += record["e"] == "ack" and record.get("s") in ("ledger", "airflow")
         effects += record["e"] == "effect"
-    double = sum(1 for regions in started.values() if len(regions) > 1)
+    double = len([key for key, regions in started.items() if len(regions) > 1])
     return SplitBrain(writes, effects, double)

@@ -119,7 +119,7 @@ def snapshot(path: Path, databases: dict[str, DatabaseAccess]) -> int:
                     kinds["row"] = f"select writer, n from {TABLE}"
                 for kind, query in kinds.items():
                     with connection.cursor() as cursor:
-                        cursor.execute(query)  # type: ignore[call-overload]
+                        cursor.execute(query)
                         for row in cursor:
                             sink.write(json.dumps([kind, deployment, *row]) + "\n")
                             lines += 1

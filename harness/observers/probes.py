@@ -51,7 +51,8 @@ class Probes:
         resolve: Callable[[str], tuple[str, int]],
     ) -> None:
         """``interval``: seconds between two probes of a Deployment; ``resolve``: hostname to
-        address and TTL in seconds."""
+        address and TTL in seconds.
+        """
         self._journal, self.targets = journal, list(targets)
         self._interval, self._port, self._resolve = interval, port, resolve
         self._stop = threading.Event()
@@ -104,7 +105,7 @@ class Probes:
             outcome, error = "unknown", "no answer in time"
         except (httpx.HTTPError, dns.exception.DNSException, ValueError, OSError) as problem:
             error = type(problem).__name__
-        seen = {
+        seen: dict[str, Any] = {
             "d": target.name, "sent": round(sent, 4), "ms": round((loop.time() - began) * 1000, 1),
             "late_ms": round(late * 1000, 1), "outcome": outcome, "error": error,
             "address": target.address or None, "canary": canary,

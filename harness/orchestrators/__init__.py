@@ -1,0 +1,1 @@
+"""Whom a drill asks to fail over."""

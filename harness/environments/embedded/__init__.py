@@ -1,0 +1,1 @@
+"""The embedded pair: two regions as processes of this machine; no Docker, no root, no account."""

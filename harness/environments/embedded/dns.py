@@ -24,7 +24,7 @@ REFRESH = 0.25
 """Seconds between two copies of the zone; Route 53 itself takes up to a minute to propagate."""
 
 
-class ZoneCopy(BaseResolver):  # type: ignore[misc]
+class ZoneCopy(BaseResolver):
     """Answers A and CNAME queries, following CNAMEs inside the zone."""
 
     def __init__(self) -> None:

@@ -22,6 +22,7 @@ import subprocess
 import time
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -325,7 +326,7 @@ class PostgresMember:
         if self._uid is not None:
             os.chown(path, self._uid, -1)
 
-    def _as_user(self) -> dict[str, int | list[int]]:
+    def _as_user(self) -> dict[str, Any]:
         return {} if self._uid is None else {"user": self._uid, "extra_groups": []}
 
     def _run(
@@ -334,7 +335,7 @@ class PostgresMember:
         done = subprocess.run(
             [self._bin / tool, *arguments],
             cwd=self.directory, capture_output=True, text=True, timeout=timeout,
-            env={**os.environ, **(env or {})}, check=False, **self._as_user(),  # type: ignore[call-overload]
+            env={**os.environ, **(env or {})}, check=False, **self._as_user(),
         )
         if done.returncode != 0:
             raise PostgresError(f"{tool} failed: {(done.stderr or done.stdout).strip()}")

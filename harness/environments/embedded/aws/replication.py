@@ -30,7 +30,7 @@ REPLICA_PATH = "/_dr/s3/replica"
 
 
 def backend() -> S3Backend:
-    """moto's S3 state in this process."""
+    """Moto's S3 state in this process."""
     return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
 
 

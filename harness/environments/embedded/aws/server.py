@@ -114,7 +114,9 @@ class AwsEndpoint:
     ) -> Iterable[bytes]:
         environ["wsgi.input"] = io.BytesIO(body)
         if not _mutates(environ, service, action):
-            return self._moto(environ, self._with_status(environ, service, respond))
+            answered: Iterable[bytes] = self._moto(
+                environ, self._with_status(environ, service, respond))
+            return answered
         with self._mutating:
             seed = self._wal.append_request(environ, body)
             answer, status, headers = self._apply(environ, body, seed)

@@ -127,9 +127,10 @@ def apply(live: dict[str, Any], applied: dict[str, Any], manager: str, force: bo
     for entry in others:
         given_up -= _paths(entry["fieldsV1"])
     result = copy.deepcopy(live)
-    for path in given_up:
+    # The field that identifies a list's element goes last: without it the others are not found.
+    for path in sorted(given_up, key=lambda path: (_identifies(path), path)):
         _remove(result, path)
-    result = _merge_applied(result, applied)
+    result = dict(_merge_applied(result, applied))
     kept = [e for e in entries if e is not mine and e["fieldsV1"]]
     result.setdefault("metadata", {})["managedFields"] = [
         *kept,
@@ -141,11 +142,16 @@ def apply(live: dict[str, Any], applied: dict[str, Any], manager: str, force: bo
 
 def _owned_part(applied: dict[str, Any]) -> dict[str, Any]:
     part = {k: v for k, v in applied.items() if k not in ("apiVersion", "kind")}
-    part["metadata"] = {
+    metadata = {
         k: v for k, v in (applied.get("metadata") or {}).items()
         if k in ("labels", "annotations", "finalizers", "ownerReferences")
     }
-    return part
+    part.pop("metadata", None)
+    return {**part, "metadata": metadata} if metadata else part
+
+
+def _identifies(path: Path) -> bool:
+    return len(path) > 1 and path[-2].startswith("k:") and path[-1][2:] in json.loads(path[-2][2:])
 
 
 def _merge_applied(target: Any, applied: Any, field: str = "") -> Any:

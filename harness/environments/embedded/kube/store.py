@@ -209,7 +209,8 @@ class Store:
         orphan: bool = False,
     ) -> Object:
         """Delete an object, or begin to: a running Pod is first stopped by its node, a Namespace
-        first emptied, an object with finalizers first finalized."""
+        first emptied, an object with finalizers first finalized.
+        """
         namespace = namespace if resource.namespaced else ""
         live = self.get(resource, namespace, name)
         key = (namespace, name)

@@ -19,6 +19,7 @@ _LABEL = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 _PRIMITIVES: dict[str, tuple[type, ...]] = {
     "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "datetime": (str,),
+    "bytes": (str,),  # base64 in JSON
 }
 
 
@@ -47,12 +48,12 @@ def check(resource: Resource, obj: dict[str, Any]) -> None:
 def _walk(value: Any, kind: str, path: str, unknown: list[str], missing: list[str]) -> None:
     if value is None or kind == "object":
         return
-    if kind.startswith("list["):
+    if kind.startswith("List["):
         if not isinstance(value, list):
             raise bad_request(f"{path}: expected a list, got {type(value).__name__}")
         for index, item in enumerate(value):
             _walk(item, kind[5:-1], f"{path}[{index}]", unknown, missing)
-    elif kind.startswith(("dict(", "dict[")):
+    elif kind.startswith("Dict["):
         if not isinstance(value, dict):
             raise bad_request(f"{path}: expected a map, got {type(value).__name__}")
         inner = kind[5:-1].split(",", 1)[1].strip()

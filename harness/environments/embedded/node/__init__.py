@@ -1,0 +1,1 @@
+"""A region's node: pods as processes, forked from warm Airflow."""

@@ -37,7 +37,6 @@ def run(argv: list[str]) -> int:
 
 def take_configuration() -> None:
     """Replace what Airflow cached at import by this pod's own settings."""
-    from airflow import settings
     from airflow.configuration import conf
     from airflow.logging_config import get_remote_task_log
     from airflow.models import crypto

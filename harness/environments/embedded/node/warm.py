@@ -113,7 +113,6 @@ def _exercise() -> None:
     from airflow.models.base import Base
     from airflow.utils.db import add_default_pool_if_not_exists, synchronize_log_template
 
-    import airflow.providers.amazon.aws.hooks.s3
     from loadgen import executor
 
     import_all_models()

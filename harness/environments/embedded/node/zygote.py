@@ -47,11 +47,11 @@ class Zygote:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._say({"warm": os.getpid()})
         while True:
-            ready, _, _ = select.select([self._channel, reader], [], [], 1.0)
+            ready, _, _ = select.select([self._channel.fileno(), reader], [], [], 1.0)
             if reader in ready:
                 os.read(reader, 4096)
             self._reap()
-            if self._channel in ready:
+            if self._channel.fileno() in ready:
                 data = self._channel.recv(1 << 20)
                 if not data:
                     return

@@ -1,0 +1,184 @@
+"""Drills from nothing to a report, on real parts."""
+
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.environments.embedded.processes import processes_in
+from tests.e2e.conftest import Home, psql, until
+
+pytestmark = pytest.mark.e2e
+HEAD = """\
+apiVersion: dr-drill/v1
+kind: Drill
+metadata: {name: e2e, proves: [%s]}
+fleet:
+  deployments: 2
+  concurrent_tasks: 8
+  task: {duration: 10s, retries: 2}
+  ledger: {rows-per-second: %s, row-bytes: %s}
+phases:
+"""
+ROUND_TRIP = HEAD % (
+    "XR-02, XR-04, XR-05, XR-06, XR-08, XR-09, XR-10, XR-12, XR-13, XR-14, XR-20", 5, 200) + """\
+  - load: {until: saturated}
+  - fault: {region-outage: {region: primary}}
+  - failover: {}
+  - settle: {}
+  - heal: {region: primary}
+  - failback: {}
+  - settle: {}
+targets: {rto: 10m, rpo: {metadata: 5m, task-logs: 15m}, split-brain-writes: 0, tasks-lost: 0}
+"""
+LOSSY = HEAD % ("XR-05", 60, 4000) + """\
+  - load: {until: saturated}
+  - fault: {link: {from: primary, to: secondary, throttle: 128KiB/s}}
+  - hold: {for: 15s}
+  - fault: {region-outage: {region: primary}}
+  - failover: {}
+  - settle: {}
+targets: {rpo: {metadata: 0s}, split-brain-writes: 0}
+"""
+HEALTHY = HEAD % ("XR-04, XR-07", 5, 200) + """\
+  - load: {until: saturated, hold: 10s}
+  - settle: {}
+targets: {rpo: {metadata: 0s, task-logs: 0s}, split-brain-writes: 0, tasks-lost: 0, writes-lost: 0}
+"""
+
+
+def report(home: Home, run: str) -> dict[str, Any]:
+    return dict(json.loads((home.path / run / "report.json").read_text()))
+
+
+def test_a_region_outage_is_survived_there_and_back_and_nothing_is_left_behind(home: Home) -> None:
+    code = home.finish("run", home.file(ROUND_TRIP), "--output", "out")
+    assert code == 0, home.output
+    made = report(home, "out")
+    assert made["verdict"] == "PASS"
+    assert [t["kind"] for t in made["transitions"]] == ["failover", "failback"]
+    assert made["fleet"]["concurrent_tasks_at_fault"] >= 8
+    out, back = made["transitions"]
+    assert out["tasks"]["in_flight"] > 0
+    assert out["rpo"]["metadata"]["acknowledged"] > 0
+    assert out["dependency_audit"]["calls"] > 0
+    assert back["rpo"]["metadata"]["lost"] == 0
+    assert {c["verdict"] for c in made["claims"]} == {"PASS"}
+    page = (home.path / "out" / "report.html").read_text()
+    assert "team-00" in page
+    assert "<svg" in page
+    assert home.environments == []
+    assert home.processes() == set()
+    journal = (home.path / "out" / "journal.jsonl").read_text()
+    assert "password" not in journal.lower()
+    # The report is a function of the journal and the evidence: made again, it is the same.
+    before = (home.path / "out" / "report.json").read_text()
+    assert home.finish("report", "out") == 0
+    assert (home.path / "out" / "report.json").read_text() == before
+
+
+def test_a_lagging_standby_loses_writes_and_the_count_is_the_one_that_psql_finds(
+    home: Home,
+) -> None:
+    code = home.finish("run", home.file(LOSSY), "--output", "out", "--keep")
+    made = report(home, "out")
+    loss = made["transitions"][0]["rpo"]["metadata"]
+    assert loss["lost"] > 0, home.output
+    assert loss["window_s"] > 1
+    assert (made["verdict"], code) == ("FAIL", 1)  # the target says that nothing may be lost
+    assert made["cleanup"] == "kept"
+    environment = home.environments[0]
+
+    # By hand: what the witness heard acknowledged before the fault, less what psql reads back.
+    t_fault = next(json.loads(line)["in_force"] for line in
+                   (home.path / "out" / "journal.jsonl").read_text().splitlines()
+                   if '"k":"fault.outcome"' in line and '"disrupts":true' in line)
+    acked = set()
+    for line in (home.path / "out" / "evidence" / "witness.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        if (record["e"], record.get("s"), record["r"]) == ("ack", "ledger", "us-west-2"):
+            if record["t"] <= t_fault:
+                acked.add((record["d"], record["wr"], str(record["n"])))
+    there = set()
+    for deployment in ("team-00", "team-01"):
+        rows = psql(environment, "secondary", "airflow_" + deployment.replace("-", "_"),
+                    "select writer, n from dr_drill_ledger")
+        there |= {(deployment, *row.split("|")) for row in rows.splitlines()}
+    assert len(acked - there) == loss["parts"]["ledger"]
+    assert acked & there, "rows written before the fault are read back from the promoted server"
+
+    # The secondary runs the Deployments; of the primary nothing is left.
+    if shutil.which("kubectl"):
+        shown = subprocess.run(
+            ["kubectl", "--kubeconfig", str(environment / "kubeconfig-secondary"), "get", "pods",
+             "-A"], capture_output=True, text=True, check=True).stdout
+        assert shown.count("scheduler-") == 2
+        assert shown.count("api-server-") == 2
+    assert processes_in(environment / "sites" / "primary") == set()
+    assert home.finish("down") == 0
+    assert home.environments == []
+    assert home.processes() == set()
+
+
+def test_when_nothing_breaks_every_loss_figure_is_zero(home: Home) -> None:
+    code = home.finish("run", home.file(HEALTHY), "--output", "out")
+    assert code == 0, home.output
+    steady = report(home, "out")["steady_state"]
+    assert steady["rpo"]["metadata"]["acknowledged"] > 0
+    assert steady["rpo"]["task-logs"]["acknowledged"] > 0
+    assert (steady["rpo"]["metadata"]["lost"], steady["rpo"]["task-logs"]["lost"]) == (0, 0)
+    assert steady["rpo"]["metadata"]["phantom"] == 0
+    assert steady["tasks"]["failed"] == 0
+    assert set(steady["split_brain"].values()) == {0}
+
+
+def test_an_interrupted_drill_keeps_what_it_measured_and_removes_the_rest(home: Home) -> None:
+    running = home.drill("run", home.file(HEALTHY), "--output", "out")
+    until(lambda: "probe" in home.kinds("out"))
+    running.send_signal(signal.SIGINT)
+    assert running.wait(60) == 130
+    made = report(home, "out")
+    assert made["aborted"]
+    assert made["verdict"] == "INCONCLUSIVE"
+    assert (home.path / "out" / "evidence" / "witness.jsonl").exists()
+    assert home.environments == []
+    assert home.processes() == set()
+
+
+def test_after_a_kill_drill_down_leaves_nothing_and_another_run_is_untouched(home: Home) -> None:
+    file = home.file(HEALTHY)
+    killed = home.drill("run", file, "--output", "killed")
+    other = home.drill("run", file, "--output", "other")  # two at once do not collide
+    until(lambda: "environment.up" in home.kinds("killed"))
+    killed.kill()
+    killed.wait()
+    assert home.processes()
+    assert home.finish("down") == 0
+    assert [e for e in home.environments if e.name.startswith("e2e-")] != []  # the other one's
+    assert "its drill is running; left alone" in home.output
+    salvaged = report(home, "killed")
+    assert salvaged["broken"]
+    assert salvaged["cleanup"] == "done"
+    assert other.wait(600) == 0, home.output
+    assert home.environments == []
+    assert home.processes() == set()
+
+
+def test_a_component_that_dies_is_named_with_its_log_and_exit_4(home: Home) -> None:
+    running = home.drill("run", home.file(HEALTHY), "--output", "out")
+    until(lambda: "environment.up" in home.kinds("out"))
+    witness = processes_in(home.environments[0] / "sites" / "witness")
+    assert len(witness) == 1
+    Path(f"/proc/{witness.copy().pop()}").exists()
+    import os
+
+    os.kill(witness.pop(), signal.SIGKILL)
+    assert running.wait(120) == 4
+    assert "witness ended with status -9" in home.output
+    assert "witness.log" in home.output
+    assert home.environments == []
+    assert home.processes() == set()
