@@ -118,7 +118,8 @@ class Fleet:
         import psycopg
 
         access = self._environment.database(role)
-        lag = dict(self._environment.replication_lag("primary" if role == "secondary" else "secondary"))
+        writer = "primary" if role == "secondary" else "secondary"
+        lag = dict(self._environment.replication_lag(writer))
         try:
             psycopg.connect(access.conninfo).close()
         except psycopg.Error as error:
@@ -193,7 +194,7 @@ class Fleet:
         return ""
 
     def follows(self, active: str) -> bool:
-        """Whether the region that is not active replicates from the one that is, and runs no Airflow."""
+        """Whether the other region replicates from the active one, headless, and runs no Airflow."""
         other = "primary" if active == "secondary" else "secondary"
         lag = dict(self._environment.replication_lag(active))
         if lag.get("state") != "streaming" or (lag.get("lag_bytes") or 0) > 1024 * 1024:

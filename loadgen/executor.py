@@ -11,6 +11,7 @@ holds up tasks, as it would, and never the scheduler loop.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import json
@@ -181,10 +182,8 @@ class Worker(threading.Thread):
         )
         while True:
             wait = max(0.0, self._due[0].at - time.monotonic()) if self._due else 1.0
-            try:
+            with contextlib.suppress(queue.Empty):
                 self._plan(0.0, "start", self._arrived.get(timeout=min(wait, 1.0)))
-            except queue.Empty:
-                pass
             while self._due and self._due[0].at <= time.monotonic():
                 due = heapq.heappop(self._due)
                 try:

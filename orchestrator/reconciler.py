@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import base64
 import os
-import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,15 +24,15 @@ POLL = 1.0
 
 def main() -> None:
     """Pull, apply, report; for ever."""
-    ca = tempfile.NamedTemporaryFile(suffix=".crt", dir=".", delete=False)
-    ca.write(base64.b64decode(os.environ["KUBE_CA"]))
-    ca.close()
-    kube = KubernetesRegion.at(os.environ["KUBE_SERVER"], os.environ["KUBE_TOKEN"], ca.name)
+    ca = Path("ca.crt")
+    ca.write_bytes(base64.b64decode(os.environ["KUBE_CA"]))
+    kube = KubernetesRegion.at(os.environ["KUBE_SERVER"], os.environ["KUBE_TOKEN"], str(ca))
     control = httpx.Client(
         base_url=os.environ["RECONCILER_URL"], timeout=5,
         headers={"authorization": f"Bearer {os.environ['RECONCILER_TOKEN']}"},
     )
-    path = f"/agent/clusters/{os.environ['RECONCILER_CLUSTER']}/regions/{os.environ['RECONCILER_REGION']}"
+    cluster, region = os.environ["RECONCILER_CLUSTER"], os.environ["RECONCILER_REGION"]
+    path = f"/agent/clusters/{cluster}/regions/{region}"
     applied = 0
     while True:
         try:

@@ -1,8 +1,9 @@
 """Targets and verdict: figures held against what the drill file asks for.
 
 FAIL beats INCONCLUSIVE beats PASS. What the drill names is judged: its targets, and the claims that
-it says it proves. A named target without a figure, and any gap in the evidence, is inconclusive. The clean-up is not judged here: it
-has a verdict of its own, so that a failed clean-up neither hides nor fakes a drill's result.
+it says it proves. A named target without a figure, and any gap in the evidence, is inconclusive.
+The clean-up is not judged here: it has a verdict of its own, so that a failed clean-up neither hides
+nor fakes a drill's result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Open-loop probes: is each Deployment up, seen as its users see it, through its own hostname?
+"""Open-loop probes: whether each Deployment is up, seen as its users see it, by its own hostname.
 
 A probe is sent on a fixed schedule whatever the last one's answer was, so that a hung server
 cannot hide its outage by keeping its prober waiting. Each asks the Deployment's REST API for the
@@ -50,8 +50,10 @@ class Probes:
         self, journal: Journal, targets: Sequence[Target], *, interval: float, port: int,
         resolve: Callable[[str], tuple[str, int]],
     ) -> None:
-        """``interval``: seconds between two probes of a Deployment; ``resolve``: hostname to
-        address and TTL in seconds.
+        """Take the targets; nothing is sent before :meth:`start`.
+
+        ``interval``: seconds between two probes of a Deployment; ``resolve``: hostname to address
+        and TTL in seconds.
         """
         self._journal, self.targets = journal, list(targets)
         self._interval, self._port, self._resolve = interval, port, resolve

@@ -116,8 +116,10 @@ class Ingress:
 
 
 def _closing(head: bytes) -> bytes:
-    """The head with ``Connection: close``: a client that pools its connections by address would
-    otherwise send the next request, for another hostname, down this one.
+    """The head with ``Connection: close``.
+
+    A client that pools its connections by address would otherwise send the next request, for another
+    hostname, down this one.
     """
     lines = head.split(b"\r\n")
     kept = [line for line in lines if not line.lower().startswith(b"connection:")]

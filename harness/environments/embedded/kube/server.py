@@ -31,7 +31,7 @@ from harness.environments.embedded.kube.errors import ApiError, bad_request, not
 from harness.environments.embedded.kube.patches import apply, json_merge, strategic_merge
 from harness.environments.embedded.kube.resources import Resource
 from harness.environments.embedded.kube.selectors import field_selector, label_selector
-from harness.environments.embedded.kube.store import Store, now
+from harness.environments.embedded.kube.store import Store, encode_secret, now
 from harness.environments.embedded.kube.tables import table
 from harness.environments.embedded.site import SiteConfig
 
@@ -209,9 +209,7 @@ class KubernetesApi:
             if resource.namespaced:
                 meta.setdefault("namespace", namespace)
             if resource.kind == "Secret":
-                from harness.environments.embedded.kube.store import _encode_secret
-
-                _encode_secret(body)
+                encode_secret(body)
             force = request.query_params.get("force") == "true"
             merged = apply(live or {}, body, manager, force, now())
             if live is None:

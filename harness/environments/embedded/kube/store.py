@@ -8,6 +8,7 @@ objects, as etcd does), then into the history that watches are served from.
 from __future__ import annotations
 
 import asyncio
+import base64
 import copy
 import json
 import uuid
@@ -149,7 +150,7 @@ class Store:
             if home["metadata"].get("deletionTimestamp"):
                 raise ApiError(403, "Forbidden", f"namespace {namespace} is being terminated")
         if resource.kind == "Secret":
-            _encode_secret(obj)
+            encode_secret(obj)
         check(resource, obj)
         key = (namespace if resource.namespaced else "", meta["name"])
         if key in self._objects[resource.kind]:
@@ -189,7 +190,7 @@ class Store:
                 obj["status"] = live.get("status", {})
             _keep_system_fields(obj, live)
             if resource.kind == "Secret":
-                _encode_secret(obj)
+                encode_secret(obj)
             _default(obj)
         check(resource, obj)
         if _same(obj, live):
@@ -199,17 +200,19 @@ class Store:
         if dry:
             return obj
         key = (namespace, name)
-        if obj["metadata"].get("deletionTimestamp") and not obj["metadata"].get("finalizers"):
-            if live["metadata"].get("finalizers"):
-                return self._drop(resource, key, obj)
+        doomed = obj["metadata"].get("deletionTimestamp") and live["metadata"].get("finalizers")
+        if doomed and not obj["metadata"].get("finalizers"):
+            return self._drop(resource, key, obj)
         return self._commit(resource, "MODIFIED", key, obj, live)
 
     def delete(
         self, resource: Resource, namespace: str, name: str, *, grace: int | None = None,
         orphan: bool = False,
     ) -> Object:
-        """Delete an object, or begin to: a running Pod is first stopped by its node, a Namespace
-        first emptied, an object with finalizers first finalized.
+        """Delete an object, or begin to.
+
+        A running Pod is first stopped by its node, a Namespace first emptied, an object with
+        finalizers first finalized.
         """
         namespace = namespace if resource.namespaced else ""
         live = self.get(resource, namespace, name)
@@ -333,9 +336,8 @@ def _same(new: Object, live: Object) -> bool:
     return essence(new) == essence(live)
 
 
-def _encode_secret(obj: Object) -> None:
-    import base64
-
+def encode_secret(obj: Object) -> None:
+    """Turn a Secret's ``stringData`` into ``data``, as the real API does at every write."""
     for key, value in (obj.pop("stringData", None) or {}).items():
         obj.setdefault("data", {})[key] = base64.b64encode(str(value).encode()).decode()
     obj.setdefault("type", "Opaque")
