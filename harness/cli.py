@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from harness.loader import LoadedDrill
 
-BAD_INPUT, BROKEN = 2, 4
+BAD_INPUT, BROKEN, INTERRUPTED = 2, 4, 130
 LIBRARY = Path(__file__).resolve().parent.parent / "drills"
 
 
@@ -37,9 +37,12 @@ def main() -> None:
 def run(file: Path, output: Path | None, seed: int | None, keep: bool) -> None:
     """Run the drill in FILE and write its report."""
     loaded = _load_or_exit(file)
-    from harness import session
+    try:
+        from harness import session
 
-    sys.exit(session.run(loaded, output, seed, keep))
+        sys.exit(session.run(loaded, output, seed, keep))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 @main.command()

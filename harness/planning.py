@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.claims import CLAIMS
 from harness.durations import show_duration
-from harness.environments.embedded.addresses import AWS, _bindable
+from harness.environments.embedded.addresses import AWS, bindable
 from harness.loader import InvalidDrill, LoadedDrill, load
 
 BASE_MIB, DEPLOYMENT_MIB = 3200, 220
@@ -71,7 +71,7 @@ def doctor() -> tuple[bool, str]:
     checks: list[tuple[bool, str, str]] = []
     checks.append((platform.system() == "Linux", f"system {platform.system()}",
                    "the embedded pair needs Linux (it uses the whole 127.0.0.0/8 network)"))
-    checks.append((_bindable("127.200.0.1", AWS.port), "loopback addresses can be bound",
+    checks.append((bindable("127.200.0.1", AWS.port), "loopback addresses can be bound",
                    "the network namespace does not have 127.0.0.0/8 on lo: 'ip link set lo up'"))
     root = environments_root()
     try:

@@ -88,9 +88,9 @@ class Runner:
 
     def run(self) -> None:
         """Run the drill to its end, whatever that is. Never raises for what a drill may meet."""
-        self._announce()
         try:
             with _interruptible():
+                self._announce()
                 self._bring_up()
                 for index, phase in enumerate(self.drill.phases):
                     self._run_phase(index, phase.kind, phase.spec)

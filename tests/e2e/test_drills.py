@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from harness.environments.embedded.environment import EmbeddedPair, PairSettings
 from harness.environments.embedded.processes import processes_in
+from harness.fleet import Fleet
 from tests.e2e.conftest import Home, psql, until
 
 pytestmark = pytest.mark.e2e
@@ -178,4 +180,37 @@ def test_a_component_that_dies_is_named_with_its_log_and_exit_4(home: Home) -> N
     assert "witness ended with status -9" in home.output
     assert "witness.log" in home.output
     assert home.environments == []
+    assert home.processes() == set()
+
+
+def test_an_orchestrator_killed_in_mid_sequence_finishes_it_when_it_is_back(home: Home) -> None:
+    os.environ["DR_DRILL_HOME"] = str(home.path)
+    try:
+        pair = EmbeddedPair("e2e-restart", PairSettings(head_delay=4.0, task_seconds=5.0))
+        pair.up()
+        fleet = Fleet(pair, 1)
+        fleet.create()
+        until(fleet.healthy)
+        pair.kill_region("primary")
+        fleet.orchestrator.trigger("failover")
+        until(lambda: fleet.orchestrator.history()[0]["steps"])
+        pair.restart("orchestrator")  # the head is being provisioned: the sequence is in its first step
+
+        def done() -> bool:
+            try:
+                state = fleet.orchestrator.cluster()
+            except OSError:
+                return False
+            return state.settled and state.is_failed_over
+
+        until(done)
+        steps = {s["name"]: s for s in fleet.orchestrator.history()[0]["steps"]}
+        assert steps["provision-database-compute"]["attempts"] == 2
+        assert list(steps)[:4] == ["provision-database-compute", "promote-database", "inflate",
+                                   "move-dns"]
+        until(fleet.healthy)
+        assert pair.resolve(f"team-00.{pair.domain}")[0] == pair.public_address("secondary")
+    finally:
+        pair.down()
+        del os.environ["DR_DRILL_HOME"]
     assert home.processes() == set()

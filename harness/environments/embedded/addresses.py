@@ -128,7 +128,7 @@ class BlockLease:
                 os.close(fd)
                 continue
             holder = os.read(fd, 4096).decode(errors="replace").strip()
-            if (holder and holder != str(owner) and Path(holder).exists()) or not _bindable(
+            if (holder and holder != str(owner) and Path(holder).exists()) or not bindable(
                 f"127.{number}.0.{LINKS.octet}", probe_port
             ):
                 os.close(fd)
@@ -150,7 +150,18 @@ class BlockLease:
             self._fd = None
 
 
-def _bindable(address: str, port: int) -> bool:
+def taken_ports(block: Block) -> list[str]:
+    """The services whose port something else already has, on this block's addresses."""
+    outside = (DNS, WITNESS, ORCHESTRATOR, LINKS, GLOBAL_AWS)
+    places = [(Site.OUTSIDE, service) for service in outside]
+    places += [(site, s) for site in (Site.PRIMARY, Site.SECONDARY) for s in (*REGIONAL, KUBELET)]
+    return [
+        f"{service.port} ({service.name})" for site, service in places
+        if not bindable(block.service(site, service), service.port)
+    ]
+
+
+def bindable(address: str, port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

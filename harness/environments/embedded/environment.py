@@ -45,6 +45,7 @@ from harness.environments.embedded.addresses import (
     NoFreeBlock,
     Service,
     Site,
+    taken_ports,
 )
 from harness.environments.embedded.node.agent import WARM_CONDITION
 from harness.environments.embedded.postgres import remove_shared_memory
@@ -88,7 +89,13 @@ class PairSettings:
 
 def environments_root() -> Path:
     """Where all embedded environments of this machine live (short, and not below anyone's home)."""
-    return Path(os.environ.get("DR_DRILL_HOME", tempfile.gettempdir())) / "dr-drill"
+    home = os.environ.get("DR_DRILL_HOME")
+    return Path(home) / "dr-drill" if home else Path(tempfile.gettempdir()) / f"dr-drill-{os.getuid()}"
+
+
+def leases_root() -> Path:
+    """Where the leases of address blocks are: one place for all users of this machine."""
+    return Path(tempfile.gettempdir()) / "dr-drill-blocks"
 
 
 class EmbeddedPair:
@@ -101,7 +108,7 @@ class EmbeddedPair:
         self.logs = self.directory / "logs"
         self.cluster_id = f"cl{identifier[-12:]}"
         self.domain = f"{identifier}.{DOMAIN}"
-        self._lease = BlockLease(environments_root() / "blocks")
+        self._lease = BlockLease(leases_root())
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
         self._block: Block | None = None
@@ -289,6 +296,11 @@ class EmbeddedPair:
             self._block = self._lease.acquire(self.directory)
         except NoFreeBlock as error:
             raise EnvironmentFailed(str(error)) from error
+        if taken := taken_ports(self.block):
+            raise EnvironmentFailed(
+                "ports are taken by other programs: " + ", ".join(taken),
+                hint="a program that listens on all addresses (0.0.0.0) takes its port from every "
+                "drill; stop it, or have it listen on 127.0.0.1")
         self._make_secrets()
         self._save_state("starting")
         self._make_certificates()
@@ -378,6 +390,10 @@ class EmbeddedPair:
 
         def available() -> bool:
             found = first.describe_db_instances()["DBInstances"]
+            if found and found[0]["DBInstanceStatus"] == "failed":
+                log = self._log("aws primary")
+                raise EnvironmentFailed("PostgreSQL of the primary did not start", log=log,
+                                        hint=last_lines(log))
             return bool(found) and found[0]["DBInstanceStatus"] == "available"
 
         self._await("PostgreSQL primary", available, self._log("aws primary"))
@@ -521,6 +537,14 @@ class EmbeddedPair:
         self._await_http(f"aws {role}", ROLES[role], AWS)
         self._await_kubernetes(role)
         return {"processes": len(self._living(role))}
+
+    def restart(self, name: str) -> None:
+        """Kill one component (``orchestrator``, say) with SIGKILL and start it again as it was."""
+        component = self._components[name]
+        component.killed = True
+        component.process.kill()
+        component.process.wait()
+        self._components[name] = component.again()
 
     def region_alive(self, role: str) -> bool:
         """Whether any process of the region runs."""

@@ -37,6 +37,7 @@ class Component:
     process: subprocess.Popen[bytes]
     log: Path
     argv: list[str] = field(default_factory=list)
+    directory: Path = Path()
     killed: bool = False
     """Whether it was killed on purpose: then its end is no failure of the environment."""
 
@@ -54,6 +55,10 @@ class Component:
                 hint=last_lines(self.log),
             )
 
+    def again(self) -> Component:
+        """Start the same command once more, in the same place."""
+        return start(self.name, self.argv, self.directory, self.log)
+
 
 def spawn(
     name: str,
@@ -70,6 +75,14 @@ def spawn(
         EnvironmentFailed: when the directory cannot be made or the process cannot start.
     """
     argv = [sys.executable, "-m", module, *arguments]
+    return start(name, argv, directory, log, environment)
+
+
+def start(
+    name: str, argv: list[str], directory: Path, log: Path,
+    environment: Mapping[str, str] | None = None,
+) -> Component:
+    """Start a command in ``directory``; see :func:`spawn`."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +100,7 @@ def spawn(
         raise EnvironmentFailed(f"{name} could not be started: {error}", log=log) from error
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-    return Component(name, process, log, argv)
+    return Component(name, process, log, argv, directory)
 
 
 def unprivileged_user() -> int | None:

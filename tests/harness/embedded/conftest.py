@@ -14,6 +14,7 @@ import pytest
 import trustme
 
 from harness.environments.embedded.addresses import AWS, KUBERNETES, LINKS, Block, BlockLease, Site
+from harness.environments.embedded.environment import leases_root
 from harness.environments.embedded.processes import Component, kill_in, reap, spawn
 from harness.environments.embedded.site import SiteConfig
 
@@ -36,7 +37,7 @@ def until(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
 @pytest.fixture
 def block(tmp_path: Path) -> Iterator[Block]:
     """A leased block of addresses."""
-    lease = BlockLease(tmp_path / "blocks")
+    lease = BlockLease(leases_root())
     yield lease.acquire(tmp_path)
     lease.release()
 
