@@ -162,6 +162,7 @@ def taken_ports(block: Block) -> list[str]:
 
 
 def bindable(address: str, port: int) -> bool:
+    """Whether a server could listen there."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
