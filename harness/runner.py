@@ -52,11 +52,7 @@ VERSIONS = ("apache-airflow", "apache-airflow-client", "dbos", "moto", "boto3", 
 
 
 class Aborted(Exception):
-    """The drill was stopped before its end, by a person or by its own ``abort-when``."""
-
-    def __init__(self, reason: str, by_person: bool) -> None:
-        super().__init__(reason)
-        self.by_person = by_person
+    """The drill stopped itself before its end: going on would have proven nothing."""
 
 
 class PhaseFailed(Exception):
@@ -97,13 +93,12 @@ class Runner:
         except PhaseFailed as error:
             self.journal.append("failure", durable=True, reason=str(error))
             self.progress.say(f"failed: {error}")
-        except (Aborted, KeyboardInterrupt) as error:
-            reason = str(error) or "interrupted"
-            if isinstance(error, Aborted) and not error.by_person:
-                self.journal.append("gap", durable=True, reason=f"aborted: {reason}")
-            else:
-                self.journal.append("run.aborted", durable=True, reason=reason)
-            self.progress.say(f"aborted: {reason}")
+        except Aborted as error:
+            self.journal.append("gap", durable=True, reason=f"aborted: {error}")
+            self.progress.say(f"aborted: {error}")
+        except KeyboardInterrupt as error:
+            self.journal.append("run.aborted", durable=True, reason=str(error) or "interrupted")
+            self.progress.say(f"aborted: {error}")
         except EnvironmentFailed as error:
             self.journal.append("run.broken", durable=True, reason=error.explain())
             self.progress.say(error.explain())
@@ -200,7 +195,7 @@ class Runner:
 
         def never() -> Exception:
             return Aborted(f"the load reached {best} of {asked} running tasks within "
-                           f"{spec.timeout:.0f} s", by_person=False)
+                           f"{spec.timeout:.0f} s")
 
         self._wait(saturated, spec.timeout, never)
         self.journal.append("load.reached", running=self.sampler.running())
@@ -250,7 +245,7 @@ class Runner:
 
         try:
             self._wait(full, 120, lambda: Aborted(
-                f"the load fell to {counted} of {asked} running tasks before the fault", False))
+                f"the load fell to {counted} of {asked} running tasks before the fault"))
             self.journal.append("load.at-fault", durable=True, running=counted)
         finally:
             for connection in connections.values():
@@ -437,7 +432,7 @@ class Runner:
             raise EnvironmentFailed(f"locust ended with status {status}", log=self.load.log)
         limit = self.drill.abort_when.witness_unreachable
         if limit and self.sampler and time.monotonic() - self.sampler.witness_seen > limit:
-            raise Aborted(f"the witness has not answered for {limit:.0f} s", by_person=False)
+            raise Aborted(f"the witness has not answered for {limit:.0f} s")
         states = dict(self.sampler.states) if self.sampler else {}
         self.progress.show({
             "phase": self.phase, "fleet": len(self.fleet.members) if self.fleet else 0,
@@ -502,7 +497,8 @@ def _interruptible() -> Iterator[None]:
     """SIGTERM and SIGHUP stop a drill as Ctrl-C does."""
 
     def stop(number: int, _: Any) -> None:
-        raise Aborted(f"received {signal.Signals(number).name}", by_person=True)
+        # A BaseException: no handler of ordinary errors on the way up may swallow it.
+        raise KeyboardInterrupt(f"received {signal.Signals(number).name}")
 
     previous = {number: signal.signal(number, stop)
                 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}

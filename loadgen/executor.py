@@ -39,6 +39,8 @@ from loadgen.witness import WitnessClient
 log = logging.getLogger(__name__)
 LOG_ATTEMPTS_FOR_S = 120.0
 """How long an upload of a task's log is tried again before it is given up."""
+SOON = 3600.0
+"""So long overdue that it comes first."""
 HANDOVER_S = 2.0
 """Completions are handed to the scheduler in batches, this far apart. Airflow's loop runs again at
 once after every completion; on two cores a fleet would do nothing but loop. The task's state is in
@@ -218,7 +220,9 @@ class Worker(threading.Thread):
             self._call(*xcom_call(task.dag_id, task.run_id, task.task_id, task.try_number))
             self._tell("ack", task, s="airflow", k="xcom")
         task.say("synthetic task succeeded")
-        self._plan(0.0, "report", task)
+        # Before anything else that is due: between effect and state lies the window in which a
+        # task that is killed has had its effect and is run again.
+        self._plan(-SOON, "report", task)
 
     def _report(self, task: RunningTask) -> None:
         self._call(*success_call(task.id))
