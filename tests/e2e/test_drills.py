@@ -209,7 +209,8 @@ def test_an_orchestrator_killed_in_mid_sequence_finishes_it_when_it_is_back(home
         assert list(steps)[:4] == ["provision-database-compute", "promote-database", "inflate",
                                    "move-dns"]
         until(fleet.healthy)
-        assert pair.resolve(f"team-00.{pair.domain}")[0] == pair.public_address("secondary")
+        secondary = pair.public_address("secondary")
+        until(lambda: pair.resolve(f"team-00.{pair.domain}")[0] == secondary)
     finally:
         pair.down()
         del os.environ["DR_DRILL_HOME"]
