@@ -16,9 +16,9 @@ from rich.table import Table
 
 from harness.durations import show_duration
 from harness.environments.base import EnvironmentFailed
-from harness.environments.embedded.environment import (
+from harness.environments.embedded.environment import EmbeddedPair
+from harness.environments.embedded.layout import (
     ROLES,
-    EmbeddedPair,
     PairSettings,
     environments_root,
     process_start,

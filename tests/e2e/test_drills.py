@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.environments.embedded.environment import EmbeddedPair, PairSettings
+from harness.environments.embedded.environment import EmbeddedPair
+from harness.environments.embedded.layout import PairSettings
 from harness.environments.embedded.processes import processes_in
 from harness.fleet import Fleet
 from tests.e2e.conftest import Home, psql, until

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.environments.embedded.addresses import WITNESS, BlockLease, Site
-from harness.environments.embedded.environment import leases_root
+from harness.environments.embedded.layout import leases_root
 from harness.lines import serve_lines
 from loadgen.witness import Witness, WitnessClient
 from tests.harness.embedded.conftest import until

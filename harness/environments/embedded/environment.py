@@ -9,32 +9,29 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import boto3
 import dns.resolver
 import httpx
-import trustme
 from botocore.config import Config
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
 
 from harness.environments.base import DatabaseAccess, EnvironmentFailed, RegionAccess
+from harness.environments.embedded import contents, credentials
 from harness.environments.embedded.addresses import (
     AWS,
     DNS,
     GLOBAL_AWS,
     INGRESS,
-    KUBERNETES,
     LINKS,
     ORCHESTRATOR,
     POSTGRES,
@@ -46,6 +43,14 @@ from harness.environments.embedded.addresses import (
     Service,
     Site,
     taken_ports,
+)
+from harness.environments.embedded.layout import (
+    ROLES,
+    PairSettings,
+    environments_root,
+    leases_root,
+    process_start,
+    write_private,
 )
 from harness.environments.embedded.node.agent import WARM_CONDITION
 from harness.environments.embedded.postgres import remove_shared_memory
@@ -62,40 +67,17 @@ from harness.lines import LinesClient
 
 READY_TIMEOUT = 90.0
 """Importing Airflow is the slowest start; on a busy machine it takes half a minute."""
-ROLES = {"primary": Site.PRIMARY, "secondary": Site.SECONDARY}
 DOMAIN = "dr-drill.test"
 SIMULATED = (
     "Both regions are processes of one host; the links between them are user-space TCP proxies.",
     "The Kubernetes API, its controllers and its node are dr-drill's own; pods are processes "
-    "forked from one warm Airflow process per region.",
+    "forked from one warm Airflow process, which stands for the machine image.",
     "The AWS endpoints are moto with S3 replication and RDS global-database actions added.",
     "Provisioning the database head takes {head_delay:g} s here; AWS takes 5 to 10 minutes. Add "
     "that to the RTO.",
     "Tasks do no work: a synthetic executor drives Airflow's task execution API for them.",
     "Dags were serialized once into a template database; no Dag processor runs.",
 )
-
-
-@dataclass(frozen=True)
-class PairSettings:
-    """What a drill file says about its embedded pair."""
-
-    primary: str = "us-west-2"
-    secondary: str = "us-east-2"
-    head_delay: float = 0.0
-    task_seconds: float = 30.0
-    task_retries: int = 2
-
-
-def environments_root() -> Path:
-    """Where all embedded environments of this machine live (short, and not below anyone's home)."""
-    home = os.environ.get("DR_DRILL_HOME")
-    return Path(home) / "dr-drill" if home else Path(tempfile.gettempdir()) / f"dr-drill-{os.getuid()}"
-
-
-def leases_root() -> Path:
-    """Where the leases of address blocks are: one place for all users of this machine."""
-    return Path(tempfile.gettempdir()) / "dr-drill-blocks"
 
 
 class EmbeddedPair:
@@ -112,7 +94,7 @@ class EmbeddedPair:
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
         self._block: Block | None = None
-        self._image_settings: dict[str, str] = {}
+        self.image_settings: dict[str, str] = {}
 
     @classmethod
     def found(cls, directory: Path) -> EmbeddedPair:
@@ -125,7 +107,7 @@ class EmbeddedPair:
             state = json.loads((directory / "environment.json").read_text())
             pair = cls(state["identifier"], PairSettings(**state["settings"]))
             pair._block = Block(state["block"])
-            pair._tokens = json.loads((directory / "secrets.json").read_text())
+            pair._tokens = credentials.load_secrets(directory)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EnvironmentFailed(f"{directory} holds no readable environment: {error}") from error
         return pair
@@ -154,7 +136,7 @@ class EmbeddedPair:
             name=self.region_name(role), role=role, kubeconfig=self.directory / f"kubeconfig-{role}",
             aws_endpoint=f"http://{self.block.service(site, AWS)}:{AWS.port}",
             postgres_host=self.block.service(site, POSTGRES), postgres_port=POSTGRES.port,
-            log_bucket=self._bucket(role, "task-logs"), image_bucket=self._bucket(role, "images"),
+            log_bucket=self.bucket(role, "task-logs"), image_bucket=self.bucket(role, "images"),
         )
 
     def region_name(self, role: str) -> str:
@@ -206,7 +188,7 @@ class EmbeddedPair:
     @property
     def service_file(self) -> Path:
         """A libpq service file: ``PGSERVICEFILE=... psql service=secondary``."""
-        return self.directory / "pg_service.conf"
+        return self.directory / credentials.SERVICE_FILE
 
     @property
     def witness_log(self) -> Path:
@@ -301,9 +283,9 @@ class EmbeddedPair:
                 "ports are taken by other programs: " + ", ".join(taken),
                 hint="a program that listens on all addresses (0.0.0.0) takes its port from every "
                 "drill; stop it, or have it listen on 127.0.0.1")
-        self._make_secrets()
+        self._tokens = credentials.make_secrets(self.directory, self.block)
         self._save_state("starting")
-        self._make_certificates()
+        credentials.make_certificates(self.directory, self.block, self._tokens)
         for role in (*ROLES, "us-east-1", "image"):
             self._site_config(role).save(self._site_directory(role) / "site.json")
         self._make_image()
@@ -312,20 +294,20 @@ class EmbeddedPair:
         for role in ROLES:
             self._start_region(role)
         self._await_http("aws us-east-1", Site.OUTSIDE, GLOBAL_AWS)
-        zone = self._make_zone()
+        zone = contents.make_zone(self)
         self._start_dns()
         progress("creating the replicated database and the replicated buckets")
         for role in ROLES:
             self._await_http(f"aws {role}", ROLES[role], AWS)
-        self._make_database()
-        self._make_buckets()
+        contents.make_database(self)
+        contents.make_buckets(self)
         self._start_orchestrator(zone)
         progress("waiting for the Kubernetes APIs and the warm Airflow processes")
         for role in ROLES:
             self._await_kubernetes(role)
-            self._bootstrap(role)
+            contents.bootstrap(self, role)
         progress("migrating the template metadata database")
-        self._make_template()
+        contents.make_template(self)
         self._await_http("orchestrator", Site.OUTSIDE, ORCHESTRATOR)
         self._save_state("up")
 
@@ -336,7 +318,7 @@ class EmbeddedPair:
         if done.returncode != 0:
             raise EnvironmentFailed("the platform does not tell its Airflow settings",
                                     hint=done.stderr)
-        self._image_settings = json.loads(done.stdout)
+        self.image_settings = json.loads(done.stdout)
         directory = self._site_directory("image") / "node"
         directory.mkdir()
         (directory / "image.json").write_text(done.stdout)
@@ -368,61 +350,6 @@ class EmbeddedPair:
             "aws_access_key": self._tokens["aws_access_key"],
             "aws_secret_key": self._tokens["aws_secret_key"]})
 
-    def _make_zone(self) -> str:
-        route53 = self.aws("global", "route53")
-        zone = route53.create_hosted_zone(Name=self.domain, CallerReference=self.identifier)
-        identifier = str(zone["HostedZone"]["Id"]).rsplit("/", 1)[-1]
-        route53.change_resource_record_sets(HostedZoneId=identifier, ChangeBatch={"Changes": [{
-            "Action": "UPSERT", "ResourceRecordSet": {
-                "Name": f"ingress.{self.domain}", "Type": "A", "TTL": 5, "ResourceRecords": [
-                    {"Value": self.block.link(Caller.USERS, Site.PRIMARY, INGRESS)}]}}]})
-        return identifier
-
-    def _make_database(self) -> None:
-        """The global cluster as Terraform would make it: writer with a head, headless secondary."""
-        first, second = self.aws("primary", "rds"), self.aws("secondary", "rds")
-        first.create_global_cluster(GlobalClusterIdentifier="metadata", Engine="aurora-postgresql")
-        first.create_db_cluster(DBClusterIdentifier=self._db("primary"),
-                                GlobalClusterIdentifier="metadata", Engine="aurora-postgresql")
-        first.create_db_instance(
-            DBInstanceIdentifier=f"{self._db('primary')}-1", DBClusterIdentifier=self._db("primary"),
-            DBInstanceClass="db.r6g.large", Engine="aurora-postgresql")
-
-        def available() -> bool:
-            found = first.describe_db_instances()["DBInstances"]
-            if found and found[0]["DBInstanceStatus"] == "failed":
-                log = self._log("aws primary")
-                raise EnvironmentFailed("PostgreSQL of the primary did not start", log=log,
-                                        hint=last_lines(log))
-            return bool(found) and found[0]["DBInstanceStatus"] == "available"
-
-        self._await("PostgreSQL primary", available, self._log("aws primary"))
-        second.create_db_cluster(DBClusterIdentifier=self._db("secondary"),
-                                 GlobalClusterIdentifier="metadata", Engine="aurora-postgresql")
-
-    def _make_buckets(self) -> None:
-        """Versioned buckets that replicate both ways; the proxy registry's is left out."""
-        for purpose in ("task-logs", "images", "proxy-registry"):
-            for role in ROLES:
-                s3, name = self.aws(role, "s3"), self._bucket(role, purpose)
-                s3.create_bucket(Bucket=name, CreateBucketConfiguration={
-                    "LocationConstraint": self.region_name(role)})
-                s3.put_bucket_versioning(Bucket=name,
-                                         VersioningConfiguration={"Status": "Enabled"})
-        for purpose in ("task-logs", "images"):
-            for role, other in (("primary", "secondary"), ("secondary", "primary")):
-                self.aws(role, "s3").put_bucket_replication(
-                    Bucket=self._bucket(role, purpose),
-                    ReplicationConfiguration={
-                        "Role": "arn:aws:iam::123456789012:role/replication", "Rules": [{
-                            "ID": "dr", "Status": "Enabled", "Priority": 1, "Filter": {"Prefix": ""},
-                            "DeleteMarkerReplication": {"Status": "Disabled"},
-                            "Destination": {
-                                "Bucket": f"arn:aws:s3:::{self._bucket(other, purpose)}",
-                                "ReplicationTime": {"Status": "Enabled", "Time": {"Minutes": 15}},
-                                "Metrics": {"Status": "Enabled",
-                                            "EventThreshold": {"Minutes": 15}}}}]})
-
     def _start_orchestrator(self, zone: str) -> None:
         own = self.block.service(Site.OUTSIDE, ORCHESTRATOR)
         self._spawn("orchestrator", "orchestrator.server", "orchestrator", {
@@ -433,7 +360,7 @@ class EmbeddedPair:
             "primary": self._orchestrator_region("primary"),
             "secondary": self._orchestrator_region("secondary"),
             "global_cluster_id": "metadata",
-            "global_aws_endpoint": self._url(Caller.ORCHESTRATOR, Site.OUTSIDE, GLOBAL_AWS),
+            "global_aws_endpoint": self.link_url(Caller.ORCHESTRATOR, Site.OUTSIDE, GLOBAL_AWS),
             "hosted_zone_id": zone, "domain": self.domain,
             "aws_access_key": self._tokens["aws_access_key"],
             "aws_secret_key": self._tokens["aws_secret_key"],
@@ -445,75 +372,17 @@ class EmbeddedPair:
         site, caller = ROLES[role], Caller(ROLES[role])
         return {
             "name": self.region_name(role),
-            "aws_endpoint": self._url(Caller.ORCHESTRATOR, site, AWS),
+            "aws_endpoint": self.link_url(Caller.ORCHESTRATOR, site, AWS),
             "kubeconfig": str(self.directory / "sites" / "orchestrator" / f"kubeconfig-{role}"),
-            "db_cluster_id": self._db(role), "db_instance_id": f"{self._db(role)}-1",
+            "db_cluster_id": self.db_cluster(role), "db_instance_id": f"{self.db_cluster(role)}-1",
             "database_host": self.block.service(site, POSTGRES),
             "ingress_address": self.block.link(Caller.USERS, site, INGRESS),
-            "log_bucket": self._bucket(role, "task-logs"),
-            "image_bucket": self._bucket(role, "images"),
+            "log_bucket": self.bucket(role, "task-logs"),
+            "image_bucket": self.bucket(role, "images"),
             "workload_aws_endpoint": f"http://{self.block.service(site, AWS)}:{AWS.port}",
             "workload_env": self.workload_witness(role),
-            "orchestrator_url": self._url(caller, Site.OUTSIDE, ORCHESTRATOR),
+            "orchestrator_url": self.link_url(caller, Site.OUTSIDE, ORCHESTRATOR),
         }
-
-    def _bootstrap(self, role: str) -> None:
-        """What a region has before any Deployment: the system namespace and its reconciler."""
-        import base64
-
-        core = kubernetes_client.CoreV1Api(self.kubernetes(role))
-        apps = kubernetes_client.AppsV1Api(self.kubernetes(role))
-        core.create_namespace({"metadata": {"name": "dr-system"}})
-        core.create_namespaced_secret("dr-system", {
-            "metadata": {"name": "database-admin"},
-            "stringData": {"ADMIN_HOST": self.block.service(ROLES[role], POSTGRES),
-                           "ADMIN_PASSWORD": self._tokens["postgres_password"]}})
-        site = ROLES[role]
-        core.create_namespaced_secret("dr-system", {
-            "metadata": {"name": "manifest-reconciler"}, "stringData": {
-                "RECONCILER_URL": self._url(Caller(site), Site.OUTSIDE, ORCHESTRATOR),
-                "RECONCILER_TOKEN": self._tokens["agent_token"],
-                "RECONCILER_REGION": self.region_name(role),
-                "RECONCILER_CLUSTER": self.cluster_id,
-                "KUBE_SERVER": f"https://{self.block.service(site, KUBERNETES)}:{KUBERNETES.port}",
-                "KUBE_TOKEN": self._tokens[f"kube_token_{role}"],
-                "KUBE_CA": base64.b64encode((self.directory / "ca.crt").read_bytes()).decode()}})
-        apps.create_namespaced_deployment("dr-system", {
-            "metadata": {"name": "manifest-reconciler"}, "spec": {
-                "replicas": 1, "selector": {"matchLabels": {"app": "manifest-reconciler"}},
-                "template": {"metadata": {"labels": {"app": "manifest-reconciler"}}, "spec": {
-                    "containers": [{
-                        "name": "reconciler", "image": "dr-drill/reconciler:1",
-                        "command": ["python", "-m", "orchestrator.reconciler"],
-                        "envFrom": [{"secretRef": {"name": "manifest-reconciler"}}]}]}}}})
-
-    def _make_template(self) -> None:
-        batch = kubernetes_client.BatchV1Api(self.kubernetes("primary"))
-        host, secret = self.block.service(Site.PRIMARY, POSTGRES), self._tokens["postgres_password"]
-        url = f"//airflow:{secret}@{host}:{POSTGRES.port}/airflow_template"
-        batch.create_namespaced_job("dr-system", {
-            "metadata": {"name": "airflow-template"}, "spec": {"backoffLimit": 2, "template": {
-                "spec": {"restartPolicy": "Never", "containers": [{
-                    "name": "template", "image": "airflow:3.3.2",
-                    "command": ["python", "-m", "orchestrator.provision", "template"],
-                    "envFrom": [{"secretRef": {"name": "database-admin"}}],
-                    "env": [{"name": k, "value": v} for k, v in {
-                        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2:{url}",
-                        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg:{url}",
-                        **self._image_settings,
-                        "DR_DRILL_TASK_RETRIES": str(self.settings.task_retries),
-                    }.items()]}]}}}})
-
-        def done() -> bool:
-            status = batch.read_namespaced_job("airflow-template", "dr-system").status
-            if any(c.type == "Failed" for c in status.conditions or []):
-                raise EnvironmentFailed("the template metadata database could not be migrated",
-                                        log=self._log("node primary"))
-            return bool(status.succeeded)
-
-        self._await("job airflow-template", done, self._log("node primary"))
-        batch.delete_namespaced_job("airflow-template", "dr-system",
-                                    propagation_policy="Background")
 
     # -- faults only the environment's maker can cause ------------------------------------------
 
@@ -604,11 +473,12 @@ class EmbeddedPair:
         path = directory / "site.json"
         if config is not None:
             path = directory / "config.json"
-            _write_private(path, json.dumps(config, indent=1))
+            write_private(path, json.dumps(config, indent=1))
         self._components[name] = spawn(
-            name, module, directory=directory, log=self._log(name), arguments=[str(path)])
+            name, module, directory=directory, log=self.log_of(name), arguments=[str(path)])
 
-    def _log(self, name: str) -> Path:
+    def log_of(self, name: str) -> Path:
+        """Where a component's output goes."""
         return self.logs / f"{name.replace(' ', '-')}.log"
 
     def _site_directory(self, site: str) -> Path:
@@ -616,13 +486,16 @@ class EmbeddedPair:
         directory.mkdir(parents=True, exist_ok=True)
         return directory
 
-    def _url(self, caller: Caller, site: Site, service: Service) -> str:
+    def link_url(self, caller: Caller, site: Site, service: Service) -> str:
+        """The URL at which a caller reaches a service through its link."""
         return f"http://{self.block.link(caller, site, service)}:{service.port}"
 
-    def _db(self, role: str) -> str:
+    def db_cluster(self, role: str) -> str:
+        """The identifier of a region's DB cluster."""
         return f"metadata-{self.region_name(role)}"
 
-    def _bucket(self, role: str, purpose: str) -> str:
+    def bucket(self, role: str, purpose: str) -> str:
+        """The name of a region's bucket for a purpose."""
         return f"{self.cluster_id}-{purpose}-{self.region_name(role)}"
 
     def _site_config(self, role: str) -> SiteConfig:
@@ -643,51 +516,6 @@ class EmbeddedPair:
             simulated_head_delay=self.settings.head_delay,
         )
 
-    def _make_secrets(self) -> None:
-        names = ("control_token", "witness_token", "api_token", "agent_token", "aws_secret_key",
-                 "postgres_password", "replication_password", "kube_token_primary",
-                 "kube_token_secondary")
-        self._tokens = {name: secrets.token_hex(16) for name in names}
-        self._tokens["aws_access_key"] = "AKIA" + secrets.token_hex(8).upper()
-        _write_private(self.directory / "secrets.json", json.dumps(self._tokens))
-        _write_private(self.service_file, "\n".join(
-            f"[{role}]\nhost={self.block.service(site, POSTGRES)}\nport={POSTGRES.port}\n"
-            f"user=postgres\npassword={self._tokens['postgres_password']}\ndbname=postgres\n"
-            for role, site in ROLES.items()))
-
-    def _make_certificates(self) -> None:
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(str(self.directory / "ca.crt"))
-        for role, site in ROLES.items():
-            names = [self.block.service(site, KUBERNETES),
-                     self.block.link(Caller.ORCHESTRATOR, site, KUBERNETES)]
-            issued = authority.issue_cert(*names)
-            directory = self._site_directory(role)
-            key = directory / "kube.key"
-            key.touch(mode=0o600)
-            issued.private_key_pem.write_to_path(str(key))
-            (directory / "kube.crt").write_bytes(
-                b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-            shutil.copy(self.directory / "ca.crt", directory / "ca.crt")
-            self._kubeconfig(self.directory / f"kubeconfig-{role}", role, names[0])
-            orchestrator = self._site_directory("orchestrator")
-            self._kubeconfig(orchestrator / f"kubeconfig-{role}", role, names[1])
-
-    def _kubeconfig(self, path: Path, role: str, address: str) -> None:
-        import base64
-
-        ca = base64.b64encode((self.directory / "ca.crt").read_bytes()).decode()
-        name = f"dr-drill-{role}"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps({
-            "apiVersion": "v1", "kind": "Config", "current-context": name,
-            "clusters": [{"name": name, "cluster": {
-                "server": f"https://{address}:{KUBERNETES.port}",
-                "certificate-authority-data": ca}}],
-            "users": [{"name": name, "user": {"token": self._tokens[f"kube_token_{role}"]}}],
-            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-        }, indent=1))
-
     def _save_state(self, state: str) -> None:
         (self.directory / "environment.json").write_text(json.dumps({
             "identifier": self.identifier, "block": self.block.number, "state": state,
@@ -698,8 +526,13 @@ class EmbeddedPair:
 
     # -- waiting --------------------------------------------------------------------------
 
-    def _await(self, name: str, condition: Callable[[], bool], log: Path,
+    def wait_for(self, name: str, condition: Callable[[], bool], log: Path,
                timeout: float = READY_TIMEOUT) -> None:
+        """Wait for a part to be ready, watching over the others.
+
+        Raises:
+            EnvironmentFailed: when it is not within ``timeout`` seconds, or another part dies.
+        """
         deadline = time.monotonic() + timeout
         while not condition():
             self.check()
@@ -716,7 +549,7 @@ class EmbeddedPair:
                 probe.settimeout(0.5)
                 return probe.connect_ex((self.block.service(site, service), service.port)) == 0
 
-        self._await(name, open_, self._log(name))
+        self.wait_for(name, open_, self.log_of(name))
 
     def _await_http(self, name: str, site: Site, service: Service) -> None:
         url = f"http://{self.block.service(site, service)}:{service.port}/healthz"
@@ -727,7 +560,7 @@ class EmbeddedPair:
             except httpx.HTTPError:
                 return False
 
-        self._await(name, answers, self._log(name))
+        self.wait_for(name, answers, self.log_of(name))
 
     def _await_kubernetes(self, role: str) -> None:
         core = kubernetes_client.CoreV1Api(self.kubernetes(role))
@@ -742,19 +575,4 @@ class EmbeddedPair:
             return any(c.type == WARM_CONDITION and c.status == "True"
                        for node in nodes for c in node.status.conditions or [])
 
-        self._await(f"node {role}", node_warm, self._log("airflow image"))
-
-
-def process_start(pid: int) -> int | None:
-    """When a process began (kernel ticks), to tell it from a later one with the same id."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
-    except OSError:
-        return None
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as sink:
-        sink.write(text)
+        self.wait_for(f"node {role}", node_warm, self.log_of("airflow image"))

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from harness.environments.embedded.addresses import AWS, KUBERNETES, LINKS, Block, BlockLease, Site
-from harness.environments.embedded.environment import leases_root
+from harness.environments.embedded.layout import leases_root
 from harness.environments.embedded.processes import Component, kill_in, reap, spawn
 from harness.environments.embedded.site import SiteConfig
 

@@ -1,0 +1,75 @@
+"""The secrets of one environment: tokens, passwords, certificates, and the files that carry them.
+
+All of it is made anew for every environment, lies in files of mode 0600 below its directory, and goes
+with it. Nothing of it reaches an argument list, the journal or a report.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import shutil
+from pathlib import Path
+
+import trustme
+
+from harness.environments.embedded.addresses import KUBERNETES, POSTGRES, Block, Caller
+from harness.environments.embedded.layout import ROLES, write_private
+
+TOKENS = ("control_token", "witness_token", "api_token", "agent_token", "aws_secret_key",
+          "postgres_password", "replication_password", "kube_token_primary", "kube_token_secondary")
+SERVICE_FILE = "pg_service.conf"
+
+
+def make_secrets(directory: Path, block: Block) -> dict[str, str]:
+    """Make every secret; also write a libpq service file for whoever wants to look with psql."""
+    made = {name: secrets.token_hex(16) for name in TOKENS}
+    made["aws_access_key"] = "AKIA" + secrets.token_hex(8).upper()
+    write_private(directory / "secrets.json", json.dumps(made))
+    write_private(directory / SERVICE_FILE, "\n".join(
+        f"[{role}]\nhost={block.service(site, POSTGRES)}\nport={POSTGRES.port}\nuser=postgres\n"
+        f"password={made['postgres_password']}\ndbname=postgres\n" for role, site in ROLES.items()))
+    return made
+
+
+def load_secrets(directory: Path) -> dict[str, str]:
+    """The secrets of an environment that another process made."""
+    found: dict[str, str] = json.loads((directory / "secrets.json").read_text())
+    return found
+
+
+def make_certificates(directory: Path, block: Block, tokens: dict[str, str]) -> None:
+    """A certificate authority, a certificate for each Kubernetes API, and kubeconfigs for both.
+
+    The API is reached directly by the observer and through a link by the orchestrator, so each
+    certificate names both addresses.
+    """
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(directory / "ca.crt"))
+    for role, site in ROLES.items():
+        direct = block.service(site, KUBERNETES)
+        linked = block.link(Caller.ORCHESTRATOR, site, KUBERNETES)
+        issued = authority.issue_cert(direct, linked)
+        region, orchestrator = directory / "sites" / role, directory / "sites" / "orchestrator"
+        for place in (region, orchestrator):
+            place.mkdir(parents=True, exist_ok=True)
+        write_private(region / "kube.key", issued.private_key_pem.bytes().decode())
+        (region / "kube.crt").write_bytes(
+            b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+        shutil.copy(directory / "ca.crt", region / "ca.crt")
+        ca, token = (directory / "ca.crt").read_bytes(), tokens[f"kube_token_{role}"]
+        write_private(directory / f"kubeconfig-{role}", _kubeconfig(role, direct, ca, token))
+        write_private(orchestrator / f"kubeconfig-{role}", _kubeconfig(role, linked, ca, token))
+
+
+def _kubeconfig(role: str, address: str, ca: bytes, token: str) -> str:
+    name = f"dr-drill-{role}"
+    return json.dumps({
+        "apiVersion": "v1", "kind": "Config", "current-context": name,
+        "clusters": [{"name": name, "cluster": {
+            "server": f"https://{address}:{KUBERNETES.port}",
+            "certificate-authority-data": base64.b64encode(ca).decode()}}],
+        "users": [{"name": name, "user": {"token": token}}],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+    }, indent=1)
