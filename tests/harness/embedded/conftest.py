@@ -15,6 +15,7 @@ import trustme
 
 from harness.environments.embedded.addresses import AWS, KUBERNETES, LINKS, Block, BlockLease, Site
 from harness.environments.embedded.layout import leases_root
+from harness.environments.embedded.postgres import remove_shared_memory
 from harness.environments.embedded.processes import Component, kill_in, reap, spawn
 from harness.environments.embedded.site import SiteConfig
 
@@ -74,6 +75,7 @@ class Sites:
     def kill(self, site: str) -> int:
         """Kill a site's processes; how many there were."""
         count = kill_in(self.root / "sites" / site)
+        remove_shared_memory(self.root / "sites" / site)
         reap(c for n, c in self.components.items() if n.endswith(site))
         return count
 
@@ -99,6 +101,8 @@ def sites(tmp_path: Path, block: Block) -> Iterator[Sites]:
     made = Sites(tmp_path, block)
     yield made
     kill_in(tmp_path)
+    for name in ("primary", "secondary"):
+        remove_shared_memory(tmp_path / "sites" / name)
     reap(made.components.values())
 
 
