@@ -58,7 +58,7 @@ def timeline(evidence: Evidence, report: dict[str, Any]) -> str:
 
 
 def restoration(transition: dict[str, Any]) -> str:
-    """One bar a Deployment: its RTO; paler inside it, the time until its API answered."""
+    """One bar a Deployment: its RTO; inside it, the time until its API answered."""
     deployments = transition["rto"]["deployments"]
     names = sorted(deployments)
     figure, axes = plt.subplots(figsize=(10, max(1.6, 0.26 * len(names) + 0.9)))
@@ -67,13 +67,14 @@ def restoration(transition: dict[str, Any]) -> str:
     axes.barh(names, values, color=colours, height=0.66,
               xerr=[transition["rto"]["error_s"] or 0] * len(names), ecolor=QUIET)
     axes.barh(names, [min(deployments[n]["api_s"], deployments[n]["rto_s"]) for n in names],
-              color="#ffffff", alpha=0.35, height=0.66)
+              color="#ffffff", alpha=0.45, height=0.3)
     for index, name in enumerate(names):
         shown = f"{values[index]:.1f} s" if deployments[name]["restored"] else "never restored"
-        axes.text(values[index], index, f"   {shown}", va="center", fontsize=8)
+        end = values[index] + (transition["rto"]["error_s"] or 0)
+        axes.text(end, index, f"  {shown}", va="center", fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("seconds from the fault to the first task scheduled and succeeded by the new "
-                    "writer (paler: until the API answered)")
+                    "writer (inner bar: until the API answered every probe)")
     axes.margins(x=0.12)
     return _svg(figure)
 

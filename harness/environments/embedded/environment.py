@@ -73,6 +73,8 @@ SIMULATED = (
     "The Kubernetes API, its controllers and its node are dr-drill's own; pods are processes "
     "forked from one warm Airflow process, which stands for the machine image.",
     "The AWS endpoints are moto with S3 replication and RDS global-database actions added.",
+    "A region's power is taken from its processes, not from the machine, so PostgreSQL runs with "
+    "fsync off: commits are as fast as the page cache.",
     "Provisioning the database head takes {head_delay:g} s here; AWS takes 5 to 10 minutes. Add "
     "that to the RTO.",
     "Tasks do no work: a synthetic executor drives Airflow's task execution API for them.",

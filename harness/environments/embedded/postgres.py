@@ -36,6 +36,9 @@ REPLICATION_USER = "replicator"
 
 SETTINGS = {
     "max_connections": "400",
+    # A region loses its power by SIGKILL: the page cache is the kernel's and stays. fsync would only
+    # make every commit, and the full sync before a crash recovery, wait for this machine's disk.
+    "fsync": "off",
     "shared_buffers": "128MB",
     "wal_level": "replica",
     "wal_log_hints": "on",  # pg_rewind needs it
@@ -127,6 +130,19 @@ class PostgresMember:
             "-d", self._source("postgres"), timeout=600,
         )
         self._configure()
+
+    def reach_source(self) -> None:
+        """See whether the other member answers.
+
+        Raises:
+            PostgresError: when it does not.
+        """
+        try:
+            psycopg.connect(
+                host=self.source_host, port=self.port, user=SUPERUSER, password=self.password,
+                dbname="postgres", connect_timeout=3).close()
+        except psycopg.Error as error:
+            raise PostgresError(f"the other region's server does not answer: {error}") from error
 
     def rewind_to_source(self) -> None:
         """Take back what the other member never received, so that it can be followed.

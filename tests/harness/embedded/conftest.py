@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,13 @@ import trustme
 from harness.environments.embedded.addresses import AWS, KUBERNETES, LINKS, Block, BlockLease, Site
 from harness.environments.embedded.layout import leases_root
 from harness.environments.embedded.postgres import remove_shared_memory
-from harness.environments.embedded.processes import Component, kill_in, reap, spawn
+from harness.environments.embedded.processes import (
+    Component,
+    kill_in,
+    last_lines,
+    reap,
+    spawn,
+)
 from harness.environments.embedded.site import SiteConfig
 
 TOKEN = "control-token"
@@ -92,18 +100,20 @@ class Sites:
 
 
 @pytest.fixture
-def sites(tmp_path: Path, block: Block) -> Iterator[Sites]:
-    """Components of sites; whatever was started is killed afterwards."""
-    tmp_path.chmod(0o711)
-    for parent in list(tmp_path.parents)[:3]:  # PostgreSQL runs as nobody when we are root
-        if parent.stat().st_uid == tmp_path.stat().st_uid and "pytest" in str(parent):
-            parent.chmod(0o711)
-    made = Sites(tmp_path, block)
+def sites(block: Block) -> Iterator[Sites]:
+    """Components of sites; whatever was started is killed afterwards, its log shown on failure."""
+    # Not below tmp_path: PostgreSQL runs as an unprivileged user when we are root.
+    root = Path(tempfile.mkdtemp(prefix="drill-test-"))
+    root.chmod(0o711)
+    made = Sites(root, block)
     yield made
-    kill_in(tmp_path)
-    for name in ("primary", "secondary"):
-        remove_shared_memory(tmp_path / "sites" / name)
+    kill_in(root)
     reap(made.components.values())
+    for name in ("primary", "secondary"):
+        remove_shared_memory(root / "sites" / name)
+    for log in sorted(root.rglob("*.log")):
+        print(f"== {log}\n{last_lines(log, 20)}")
+    shutil.rmtree(root)
 
 
 @pytest.fixture

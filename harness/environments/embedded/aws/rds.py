@@ -108,25 +108,33 @@ class RegionalRds:
         with self._changing:
             self._adopt(GlobalState(**answer.json()["global"]))
             if self.state.writer == self.region:
-                self.member.start(Mode.WRITER)
+                self._insist("resuming as the writer", lambda: self.member.start(Mode.WRITER))
             else:
-                self._follow(rewind=True)
+                self._follow()
 
-    def _follow(self, *, rewind: bool) -> None:
-        """Become a headless standby of the other region, throwing away what it never had."""
+    def _follow(self) -> None:
+        """Become a standby of the other region again, throwing away what that never had."""
+
+        def join() -> None:
+            try:
+                self.member.rewind_to_source()
+            except PostgresError as error:
+                print(f"rewind not possible, copying instead: {error}", flush=True)
+                self.member.copy_from_source()
+            self.member.start(Mode.REPLICA if self.local.instances else Mode.HEADLESS)
+
+        self._insist(f"reaching {self.state.writer}", self.member.reach_source)
+        self._insist(f"following {self.state.writer}", join)
+
+    def _insist(self, what: str, act: Callable[[], None]) -> None:
+        """Try again until it works: nobody else would."""
         while True:
             try:
-                if rewind:
-                    try:
-                        self.member.rewind_to_source()
-                    except PostgresError as error:
-                        print(f"rewind not possible, copying instead: {error}", flush=True)
-                        self.member.copy_from_source()
-                self.member.start(Mode.REPLICA if self.local.instances else Mode.HEADLESS)
+                act()
                 return
             except (PostgresError, OSError) as error:
-                print(f"following {self.state.writer} failed, trying again: {error}", flush=True)
-                time.sleep(1)
+                print(f"{what} failed, trying again: {error}", flush=True)
+                time.sleep(0.5)
 
     # -- the actions --------------------------------------------------------------------
 
@@ -337,7 +345,7 @@ class RegionalRds:
             before = self.state.writer
             self._adopt(state)
             if before == self.region and self.state.writer != self.region:
-                self._follow(rewind=True)
+                self._follow()
 
     def _adopt(self, state: GlobalState) -> None:
         with self._lock:
