@@ -14,6 +14,7 @@ import random
 import shutil
 import signal
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -102,10 +103,12 @@ class Runner:
         except EnvironmentFailed as error:
             self.journal.append("run.broken", durable=True, reason=error.explain())
             self.progress.say(error.explain())
-        except OSError as error:
-            # A full disk most of all: the journal may not take this line either.
-            self._note_quietly("run.broken", reason=f"the harness failed: {error}")
-            self.progress.say(f"the harness failed: {error}")
+        except Exception as error:
+            # A full disk, an answer nobody expected, a bug: the drill has no result, and says why.
+            # The journal may not take this line either.
+            self._note_quietly("run.broken", reason=f"the harness failed: {error!r}",
+                               trace=traceback.format_exc())
+            self.progress.say(f"the harness failed: {error!r} (the trace is in {self.journal.path})")
         finally:
             with _uninterruptible():
                 self._tear_down()
@@ -448,7 +451,7 @@ class Runner:
         for stop in (self.load, self.probes, self.sampler):
             if stop is not None:
                 self._attempt("stop", stop.stop)
-        if self.environment.directory.exists():
+        if os.path.exists(self.environment.logs):
             self._attempt("evidence", lambda: keep_evidence(
                 self.environment, self.output, self.journal))
         if self.keep:
@@ -460,7 +463,8 @@ class Runner:
         self.journal.append("cleanup.intent", durable=True)
         failed = self._attempt("environment", self.environment.down)
         left = self.environment.processes()
-        outcome = "failed" if failed or left or self.environment.directory.exists() else "done"
+        there = os.path.exists(self.environment.directory)
+        outcome = "failed" if failed or left or there else "done"
         self._note_quietly("cleanup", outcome=outcome, processes_left=sorted(left), error=failed)
         self._note_quietly("run.ended")
         self.journal.close()

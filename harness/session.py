@@ -42,10 +42,10 @@ def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool =
     console = Console()
     run_id = _identifier(loaded.drill.metadata.name)
     output = output or Path("runs") / run_id
-    if (output / "journal.jsonl").exists():
-        console.print(f"{output} holds a run already; choose another --output", style="red")
-        return 2
     try:
+        if (output / "journal.jsonl").exists():
+            console.print(f"{output} holds a run already; choose another --output", style="red")
+            return 2
         output.mkdir(parents=True, exist_ok=True)
         environment = _environment(loaded, run_id, output)
         progress = make(console, f"drill {loaded.drill.metadata.name}")

@@ -79,9 +79,11 @@ def restoration(transition: dict[str, Any]) -> str:
     return _svg(figure)
 
 
-def ledger(evidence: Evidence, transition: dict[str, Any], before: float = 20.0) -> str:
+def ledger(evidence: Evidence, transition: dict[str, Any]) -> str:
     """Acknowledged commits a second, by region, around t_fault; what was lost in red."""
     t_fault = _seconds(transition["t_fault"])
+    loss = (transition["rpo"] or {}).get("metadata")
+    before = max(20.0, 1.1 * loss["window_s"] if loss else 0.0)
     after = min(90.0, _seconds(transition["t_settled"]) - t_fault)
     figure, axes = plt.subplots(figsize=(10, 2.2))
     for region, colour in ((transition["from"], BLUE), (transition["to"], GREEN)):
@@ -98,7 +100,6 @@ def ledger(evidence: Evidence, transition: dict[str, Any], before: float = 20.0)
     if transition["t_promoted"]:
         axes.axvline(_seconds(transition["t_promoted"]) - t_fault, color=GREEN, linewidth=1,
                      linestyle="--")
-    loss = (transition["rpo"] or {}).get("metadata")
     if loss and loss["lost"]:
         axes.axvspan(-loss["window_s"], 0, color=RED, alpha=0.18,
                      label=f"{loss['lost']} acknowledged writes lost in here")

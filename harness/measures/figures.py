@@ -158,7 +158,8 @@ def _transition(f: TransitionFigures) -> dict[str, Any]:
         "dependency_audit": None if f.audit is None else {
             "calls": f.audit.calls, "by_site": f.audit.by_site, "left_region": f.audit.left_region,
             "iam_writes": f.audit.iam_writes, "examples": list(f.audit.examples)},
-        "exposure": {k: _round(v) for k, v in f.exposure.__dict__.items()},
+        "exposure": {k: v if isinstance(v, int) else _round(v)
+                     for k, v in f.exposure.__dict__.items()},
     }
 
 

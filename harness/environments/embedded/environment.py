@@ -22,8 +22,11 @@ import boto3
 import dns.resolver
 import httpx
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
+from kubernetes.client import ApiException
+from urllib3.exceptions import HTTPError
 
 from harness.environments.base import DatabaseAccess, EnvironmentFailed, RegionAccess
 from harness.environments.embedded import contents, credentials
@@ -184,7 +187,7 @@ class EmbeddedPair:
             service, endpoint_url=endpoint, region_name=region,
             aws_access_key_id=self._tokens["aws_access_key"],
             aws_secret_access_key=self._tokens["aws_secret_key"],
-            config=Config(connect_timeout=2, read_timeout=20, retries={"max_attempts": 1}),
+            config=Config(connect_timeout=2, read_timeout=20, retries={"max_attempts": 0}),
         )
 
     @property
@@ -267,10 +270,11 @@ class EmbeddedPair:
         """
         try:
             self._up(progress)
-        except OSError as error:
+        except (OSError, BotoCoreError, ClientError, ApiException, HTTPError) as error:
+            self.check()  # a part that died says more than the call that it did not answer
             raise EnvironmentFailed(
                 f"the environment could not be set up in {self.directory}: {error}",
-                hint="'drill doctor' looks at disk space, permissions and ports",
+                log=self.logs, hint="'drill doctor' looks at disk space, permissions and ports",
             ) from error
 
     def _up(self, progress: Callable[[str], None]) -> None:
@@ -446,7 +450,7 @@ class EmbeddedPair:
 
     def down(self) -> None:
         """Stop and remove everything. Safe to call at any time, and again."""
-        if self.directory.exists():
+        if os.path.exists(self.directory):
             kill_in(self.directory)
             for site in (*ROLES, "image"):
                 remove_shared_memory(self.directory / "sites" / site)

@@ -167,8 +167,8 @@ class RegionalRds:
                 raise RdsError("GlobalClusterNotFoundFault", "no such global cluster", 404)
             self.state.clusters[self.region] = p["DBClusterIdentifier"]
             if not self.state.writer:
-                self.state.writer = self.region
                 self.member.initialise()
+                self.state.writer = self.region
             else:
                 self.member.copy_from_source()
                 self.member.start(Mode.HEADLESS)
