@@ -101,6 +101,9 @@ class Runner:
             self.journal.append("run.aborted", durable=True, reason=str(error) or "interrupted")
             self.progress.say(f"aborted: {error}")
         except EnvironmentFailed as error:
+            if error.log is not None and error.log.is_relative_to(self.environment.logs):
+                # The environment is about to go; its logs are kept with the run.
+                error.log = self.output / "logs" / error.log.relative_to(self.environment.logs)
             self.journal.append("run.broken", durable=True, reason=error.explain())
             self.progress.say(error.explain())
         except Exception as error:
