@@ -72,14 +72,26 @@ class Runner:
         self.journal = Journal(output)
         self.seed, self.chance = seed, random.Random(seed)
         self.phase = "up"
-        self.fleet: Fleet | None = None
+        self._fleet: Fleet | None = None
         self.probes: Probes | None = None
-        self.sampler: Sampler | None = None
+        self._sampler: Sampler | None = None
         self.load: LocustUsers | None = None
         self._t_fault: float | None = None
         self._snapshots = 0
         self._undo: list[dict[str, Any]] = []
         self._active = "primary"
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet; there is one from the end of bringing up on."""
+        assert self._fleet is not None
+        return self._fleet
+
+    @property
+    def sampler(self) -> Sampler:
+        """The sampler; there is one from the end of bringing up on."""
+        assert self._sampler is not None
+        return self._sampler
 
     # -- the whole ------------------------------------------------------------------------
 
@@ -142,10 +154,10 @@ class Runner:
                             simulated=list(self.environment.simulated))
         self.progress.say(f"the pair is up after {time.monotonic() - began:.0f} s; "
                           f"creating {self.drill.fleet.deployments} Deployments")
-        self.fleet = Fleet(self.environment, self.drill.fleet.deployments)
+        self._fleet = Fleet(self.environment, self.drill.fleet.deployments)
         self.fleet.create()
         self._wait(self.fleet.healthy, FLEET_TIMEOUT_S, lambda: PhaseFailed(
-            f"Deployments did not come up: {', '.join(self.fleet.missing())}"))  # type: ignore[union-attr]
+            f"Deployments did not come up: {', '.join(self.fleet.missing())}"))
         self.fleet.describe()
         self.journal.append(
             "fleet.up", seconds=time.monotonic() - began, settings=self.fleet.settings(),
@@ -158,13 +170,12 @@ class Runner:
         self._observe()
 
     def _observe(self) -> None:
-        assert self.fleet is not None
         self.fleet.start_ledger(self.drill.fleet.ledger)
         self.probes = Probes(
             self.journal, self.fleet.probe_targets(), interval=PROBE_INTERVAL_S,
             port=self.environment.ingress_port, resolve=self.environment.resolve)
         self.probes.start()
-        self.sampler = Sampler(
+        self._sampler = Sampler(
             self.journal, [d.name for d in self.fleet.members], interval=SAMPLE_INTERVAL_S,
             access=lambda name: self.environment.database(self._active, name),
             lag=lambda: dict(self.environment.replication_lag(self._active)),
@@ -186,7 +197,6 @@ class Runner:
 
     def _phase_load(self, spec: Any) -> None:
         """Start the load; wait until it runs at the asked size, then hold it there."""
-        assert self.fleet is not None and self.sampler is not None
         asked = self.drill.fleet.concurrent_tasks
         self.load = LocustUsers(self.environment.directory / "sites" / "users",
                                 self.environment.logs / "locust.log")
@@ -196,8 +206,8 @@ class Runner:
 
         def saturated() -> bool:
             nonlocal best
-            best = max(best, self.sampler.running())  # type: ignore[union-attr]
-            return self.sampler.running() >= asked  # type: ignore[union-attr]
+            best = max(best, self.sampler.running())
+            return self.sampler.running() >= asked
 
         def never() -> Exception:
             return Aborted(f"the load reached {best} of {asked} running tasks within "
@@ -211,7 +221,6 @@ class Runner:
 
     def _phase_fault(self, spec: Any) -> None:
         """Break something: intent and undo first, then the act, then what was seen."""
-        assert self.fleet is not None and self.sampler is not None
         name, parameters = spec.chosen
         fault = FAULTS[name]
         if fault.disrupts:
@@ -237,15 +246,13 @@ class Runner:
 
     def _wait_for_full_load(self) -> None:
         """Counted in the metadata databases, immediately before the fault."""
-        assert self.fleet is not None
         asked = self.drill.fleet.concurrent_tasks
-        sampler, connections = self.sampler, {}  # type: ignore[var-annotated]
-        assert sampler is not None
+        connections: dict[str, Any] = {}
         counted = 0
 
         def full() -> bool:
             nonlocal counted
-            states, _ = sampler.count(connections)
+            states, _ = self.sampler.count(connections)
             counted = states["running"]
             return counted >= asked
 
@@ -263,12 +270,10 @@ class Runner:
 
     def _phase_failback(self, spec: Any) -> None:
         """Ask for a failback and wait until the orchestrator has finished it."""
-        if self.drill.fleet.concurrent_tasks and self.sampler:
-            self._t_fault = None
+        self._t_fault = None  # nothing broke: the outage begins with the request
         self._move("failback", spec.timeout)
 
     def _move(self, kind: Kind, timeout: float) -> None:
-        assert self.fleet is not None
         source = self._active
         target = "secondary" if kind == "failover" else "primary"
         driver = self.fleet.orchestrator
@@ -307,7 +312,6 @@ class Runner:
 
     def _phase_settle(self, spec: Any) -> None:
         """Wait until every Deployment runs tasks again and every task in flight has ended."""
-        assert self.fleet is not None and self.probes is not None
         since = time.time()
         moved = self._t_fault is not None
         keys: set[tuple[str, ...]] = set()
@@ -321,7 +325,7 @@ class Runner:
         def settled() -> bool:
             nonlocal quiet_since
             up = self._up_since(self._t_fault or 0.0)
-            if up < len(self.fleet.members):  # type: ignore[union-attr]
+            if up < len(self.fleet.members):
                 quiet_since = None
                 return False
             quiet_since = quiet_since or time.monotonic()
@@ -343,14 +347,13 @@ class Runner:
 
     def _phase_heal(self, spec: Any) -> None:
         """Take back what was broken in a region, and wait until it follows the active one."""
-        assert self.fleet is not None
         for undo in reversed(self._undo):
             self._undo_one(undo)
         self._undo.clear()
         active = self._active
 
         def follows() -> bool:
-            return self.fleet.follows(active)  # type: ignore[union-attr]
+            return self.fleet.follows(active)
 
         self._wait(follows, spec.timeout, lambda: PhaseFailed(
             f"the {spec.region} region did not become a follower within {spec.timeout:.0f} s"),
@@ -390,7 +393,6 @@ class Runner:
                    if target.canary_scheduled > max(t, fresh - FRESH_S) and target.last_ok > fresh)
 
     def _databases(self) -> dict[str, Any]:
-        assert self.fleet is not None
         return {d.name: self.environment.database(self._active, database_name(d.name))
                 for d in self.fleet.members}
 
@@ -402,13 +404,12 @@ class Runner:
         return not self.environment.pending_objects(self._active)["OperationsPendingReplication"]
 
     def _take_snapshot(self) -> str:
-        assert self.fleet is not None
         self._snapshots += 1
         name = f"settled-{self._snapshots}"
 
         def write(path: Path) -> None:
             snapshot(path, self._databases())
-            self.fleet.append_log_keys(path, self._active)  # type: ignore[union-attr]
+            self.fleet.append_log_keys(path, self._active)
 
         try:
             evidences.store(self.output, self.journal, f"{name}.jsonl", write)
@@ -437,11 +438,11 @@ class Runner:
         if self.load is not None and (status := self.load.ended()) is not None:
             raise EnvironmentFailed(f"locust ended with status {status}", log=self.load.log)
         limit = self.drill.abort_when.witness_unreachable
-        if limit and self.sampler and time.monotonic() - self.sampler.witness_seen > limit:
+        if limit and self._sampler and time.monotonic() - self._sampler.witness_seen > limit:
             raise Aborted(f"the witness has not answered for {limit:.0f} s")
-        states = dict(self.sampler.states) if self.sampler else {}
+        states = dict(self._sampler.states) if self._sampler else {}
         self.progress.show({
-            "phase": self.phase, "fleet": len(self.fleet.members) if self.fleet else 0,
+            "phase": self.phase, "fleet": len(self._fleet.members) if self._fleet else 0,
             "up": self._up_since(self._t_fault or 0.0), "states": states,
             "running": states.get("running", 0), "asked": self.drill.fleet.concurrent_tasks,
             "since_fault": time.time() - self._t_fault if self._t_fault else None})
@@ -451,7 +452,7 @@ class Runner:
     def _tear_down(self) -> None:
         """Stop observing, keep the evidence, remove the environment: each even if one fails."""
         self.phase = "down"
-        for stop in (self.load, self.probes, self.sampler):
+        for stop in (self.load, self.probes, self._sampler):
             if stop is not None:
                 self._attempt("stop", stop.stop)
         if os.path.exists(self.environment.logs):

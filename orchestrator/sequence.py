@@ -45,13 +45,20 @@ HEAD_S = 900.0
 PROMOTE_S = 300.0
 CLEANUP_S = 6 * 3600.0
 """How long the cleanup waits for a lost region to come back before it gives up."""
-RETRY: dict[str, Any] = {"retries_allowed": True, "max_attempts": 8, "interval_seconds": 0.5,
-                         "backoff_rate": 1.7}
 UNREACHABLE = (BotoCoreError, ClientError, ApiException, HTTPError, OSError)
 
 
 class StepFailed(Exception):
     """A step did not reach its goal by its deadline; the message says what to do."""
+
+
+def worth_retrying(error: BaseException) -> bool:
+    """A lost answer is; a deadline that has passed is not: it was waited out already."""
+    return not isinstance(error, StepFailed)
+
+
+RETRY: dict[str, Any] = {"retries_allowed": True, "max_attempts": 8, "interval_seconds": 0.5,
+                         "backoff_rate": 1.7, "should_retry": worth_retrying}
 
 
 class Context:
@@ -198,11 +205,12 @@ def fail(request_id: str, why: str) -> None:
     """Write down which step failed; the same request can be sent again."""
     request = Context.store.get(FailoverRequest, request_id)
     assert request is not None
-    failed = next((s["name"] for s in reversed(Context.store.steps(request_id)) if s["error"]), "?")
+    failed = next((s for s in reversed(Context.store.steps(request_id)) if s["error"]), None)
+    step, why = (failed["name"], failed["error"]) if failed else ("?", why)
     Context.store.change_cluster(Context.config.cluster_id, status="FAILOVER_FAILED")
     Context.store.put(request.model_copy(update={
-        "status": "FAILED", "endedAt": time.time(), "error": f"step {failed}: {why}"}), request_id)
-    log.error("failover failed", request=request_id, step=failed, why=why)
+        "status": "FAILED", "endedAt": time.time(), "error": f"step {step}: {why}"}), request_id)
+    log.error("failover failed", request=request_id, step=step, why=why)
 
 
 @DBOS.step(name="remove-left-compute", retries_allowed=True, max_attempts=100,

@@ -184,10 +184,12 @@ def test_a_component_that_dies_is_named_with_its_log_and_exit_4(home: Home) -> N
     assert home.processes() == set()
 
 
-def test_an_orchestrator_killed_in_mid_sequence_finishes_it_when_it_is_back(home: Home) -> None:
-    os.environ["DR_DRILL_HOME"] = str(home.path)
+def test_an_orchestrator_killed_in_mid_sequence_finishes_it_when_it_is_back(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DR_DRILL_HOME", str(home.path))
+    pair = EmbeddedPair("e2e-restart", PairSettings(head_delay=4.0, task_seconds=5.0))
     try:
-        pair = EmbeddedPair("e2e-restart", PairSettings(head_delay=4.0, task_seconds=5.0))
         pair.up()
         fleet = Fleet(pair, 1)
         fleet.create()
@@ -214,5 +216,32 @@ def test_an_orchestrator_killed_in_mid_sequence_finishes_it_when_it_is_back(home
         until(lambda: pair.resolve(f"team-00.{pair.domain}")[0] == secondary)
     finally:
         pair.down()
-        del os.environ["DR_DRILL_HOME"]
+    assert home.processes() == set()
+
+
+def test_a_failback_that_cannot_quiesce_fails_with_its_step_and_can_be_asked_for_again(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DR_DRILL_HOME", str(home.path))
+    pair = EmbeddedPair("e2e-quiesce", PairSettings(task_seconds=5.0))
+    try:
+        pair.up()
+        fleet = Fleet(pair, 1)
+        fleet.create()
+        until(fleet.healthy)
+        fleet.orchestrator.trigger("failover")  # controlled: both regions are there
+        until(lambda: fleet.orchestrator.cluster().is_failed_over)
+        until(lambda: fleet.follows("secondary"))
+        # The secondary's reconciler cannot hear the orchestrator: nobody stops its Airflow.
+        pair.set_link("outside", "secondary", cut=True)
+        fleet.orchestrator.trigger("failback")
+        until(lambda: fleet.orchestrator.cluster().status == "FAILOVER_FAILED")
+        error = fleet.orchestrator.history()[-1]["error"]
+        assert error.startswith("step quiesce: us-east-2 did not report its Airflow stopped")
+        pair.set_link("outside", "secondary")
+        fleet.orchestrator.trigger("failback")
+        until(lambda: not fleet.orchestrator.cluster().is_failed_over)
+        assert fleet.orchestrator.cluster().status == "CREATED"
+    finally:
+        pair.down()
     assert home.processes() == set()
