@@ -13,7 +13,7 @@ from harness.environments.embedded.addresses import AWS, bindable
 from harness.loader import InvalidDrill, LoadedDrill, load
 
 BASE_MIB, DEPLOYMENT_MIB = 1700, 160
-"""Measured with 8 Deployments under load (docs/benchmarks.md), rounded up."""
+"""Measured with 8 Deployments under load (docs/benchmarks.md), rounded up for load and harness."""
 DISK_MIB = 3000
 
 

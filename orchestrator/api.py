@@ -209,7 +209,8 @@ class _Readiness:
     def __init__(self, config: OrchestratorConfig, store: Store) -> None:
         self._config, self._store = config, store
         self._lock = threading.Lock()
-        self._at, self._region, self._ready = 0.0, "", {}  # type: ignore[var-annotated]
+        self._at, self._region = 0.0, ""
+        self._ready: dict[str, set[str]] = {}
 
     def components(self, region: str) -> dict[str, set[str]]:
         """Namespace to ready components in a region; empty when it does not answer."""

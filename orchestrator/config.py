@@ -23,13 +23,10 @@ class RegionConfig(BaseModel):
     ingress_address: str
     """What the ingress DNS record points at while this region is active."""
     log_bucket: str
-    image_bucket: str
     workload_aws_endpoint: str
     """The region's AWS endpoint as its own workloads reach it."""
     workload_env: dict[str, str] = Field(default_factory=dict)
     """Further environment variables of every Airflow container in this region."""
-    orchestrator_url: str
-    """How the region's reconciler reaches this orchestrator."""
 
 
 class OrchestratorConfig(BaseModel):

@@ -6,7 +6,6 @@ a file of its own beside it; this one holds what the API shows.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import threading
 import time
@@ -152,8 +151,3 @@ class Store:
                 " order by started", (request,)).fetchall()
         return [dict(zip(("name", "started", "ended", "attempts", "error"), row, strict=True))
                 for row in rows]
-
-
-def to_json(value: Any) -> str:
-    """Compact JSON, for log lines."""
-    return json.dumps(value, separators=(",", ":"), default=str)

@@ -46,8 +46,8 @@ def from_evidence(evidence: Evidence) -> dict[str, Any]:
     aborted = evidence.first("run.aborted")
     broken = evidence.first("run.broken")
     reasons = failures + found.gaps
-    if aborted or broken:
-        reasons.insert(0, str((aborted or broken)["reason"]))  # type: ignore[index]
+    if (stopped := aborted or broken) is not None:
+        reasons.insert(0, str(stopped["reason"]))
         outcome = INCONCLUSIVE if outcome != FAIL else outcome
     cleanup = evidence.first("cleanup")
     fleet_up = evidence.first("fleet.up")

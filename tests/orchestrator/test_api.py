@@ -19,8 +19,8 @@ def region(name: str) -> RegionConfig:
     return RegionConfig(
         name=name, aws_endpoint=f"http://{name}", kubeconfig=Path("none"), db_cluster_id=name,
         db_instance_id=f"{name}-1", database_host=f"db.{name}", ingress_address=f"in.{name}",
-        log_bucket=f"logs-{name}", image_bucket="i", workload_aws_endpoint=f"http://aws.{name}",
-        workload_env={"WITNESS": name}, orchestrator_url="http://o")
+        log_bucket=f"logs-{name}", workload_aws_endpoint=f"http://aws.{name}",
+        workload_env={"WITNESS": name})
 
 
 @pytest.fixture

@@ -148,10 +148,6 @@ class EmbeddedPair:
         """A role's region."""
         return self.settings.primary if role == "primary" else self.settings.secondary
 
-    def role_of(self, region: str) -> str:
-        """A region's role."""
-        return "primary" if region == self.settings.primary else "secondary"
-
     @property
     def organization_id(self) -> str:
         """The organization under which the orchestrator knows the cluster."""
@@ -375,7 +371,7 @@ class EmbeddedPair:
         })
 
     def _orchestrator_region(self, role: str) -> dict[str, Any]:
-        site, caller = ROLES[role], Caller(ROLES[role])
+        site = ROLES[role]
         return {
             "name": self.region_name(role),
             "aws_endpoint": self.link_url(Caller.ORCHESTRATOR, site, AWS),
@@ -384,10 +380,8 @@ class EmbeddedPair:
             "database_host": self.block.service(site, POSTGRES),
             "ingress_address": self.block.link(Caller.USERS, site, INGRESS),
             "log_bucket": self.bucket(role, "task-logs"),
-            "image_bucket": self.bucket(role, "images"),
             "workload_aws_endpoint": f"http://{self.block.service(site, AWS)}:{AWS.port}",
             "workload_env": self.workload_witness(role),
-            "orchestrator_url": self.link_url(caller, Site.OUTSIDE, ORCHESTRATOR),
         }
 
     # -- faults only the environment's maker can cause ------------------------------------------
@@ -506,12 +500,10 @@ class EmbeddedPair:
 
     def _site_config(self, role: str) -> SiteConfig:
         site = ROLES.get(role, Site.OUTSIDE)
-        other = "secondary" if role == "primary" else "primary"
         return SiteConfig(
             environment=self.identifier, directory=str(self._site_directory(role)),
             block=self.block.number, site=site.value,
             region=self.region_name(role) if role in ROLES else "us-east-1",
-            peer_region=self.region_name(other) if role in ROLES else "",
             cluster_id=self.cluster_id, kube_token=self._tokens.get(f"kube_token_{role}", ""),
             control_token=self._tokens["control_token"],
             aws_access_key=self._tokens["aws_access_key"],

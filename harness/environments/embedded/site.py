@@ -26,7 +26,6 @@ class SiteConfig:
     block: int
     site: int
     region: str
-    peer_region: str
     cluster_id: str
     kube_token: str
     control_token: str

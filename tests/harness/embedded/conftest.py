@@ -66,7 +66,7 @@ class Sites:
         made = SiteConfig(
             environment="test", directory=str(directory), block=self.block.number, site=site.value,
             region={"primary": "us-west-2", "secondary": "us-east-2"}.get(name, "us-east-1"),
-            peer_region="", cluster_id="c", kube_token="kube-token", control_token=TOKEN,
+            cluster_id="c", kube_token="kube-token", control_token=TOKEN,
             aws_access_key="AKTEST", aws_secret_key="SKTEST", postgres_password="pg-secret",
             replication_password="rp-secret")
         made.save(directory / "site.json")

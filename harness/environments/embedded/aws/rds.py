@@ -68,14 +68,14 @@ class RegionalRds:
     """RDS in one region."""
 
     def __init__(
-        self, *, region: str, peer_region: str, account: str, directory: Path,
+        self, *, region: str, account: str, directory: Path,
         member: PostgresMember, peer: str, token: str, head_delay: float = 0.0,
     ) -> None:
         """Read what an earlier life of this service left.
 
         ``peer``: base URL of the other region's endpoint, through the link. ``head_delay``: seconds that provisioning a head is made to take (AWS: 5 to 10 minutes).
         """
-        self.region, self.peer_region, self.account = region, peer_region, account
+        self.region, self.account = region, account
         self.member = member
         self._path = directory / "rds.json"
         self._peer = httpx.Client(

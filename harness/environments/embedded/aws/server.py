@@ -59,7 +59,7 @@ class AwsEndpoint:
                 source_host=site.to_peer(POSTGRES),
             )
             self.rds = RegionalRds(
-                region=site.region, peer_region=site.peer_region, account=DEFAULT_ACCOUNT_ID,
+                region=site.region, account=DEFAULT_ACCOUNT_ID,
                 directory=directory, member=member, peer=peer, token=site.control_token,
                 head_delay=site.simulated_head_delay,
             )
