@@ -11,7 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from botocore.exceptions import BotoCoreError, ClientError
 from kubernetes import client as kubernetes_client
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from harness.environments.base import Environment
 from harness.lines import LinesClient
@@ -197,16 +200,20 @@ class Fleet:
         """Whether the other region replicates from the active one, headless, and runs no Airflow."""
         other = "primary" if active == "secondary" else "secondary"
         lag = dict(self._environment.replication_lag(active))
-        if lag.get("state") != "streaming" or (lag.get("lag_bytes") or 0) > 1024 * 1024:
+        behind = lag.get("lag_bytes")
+        if lag.get("state") != "streaming" or behind is None or behind > 1024 * 1024:
             return False
-        if any(self._environment.pending_objects(role)["OperationsPendingReplication"]
+        if any(self._environment.pending_objects(role)["OperationsPendingReplication"] != 0
                for role in (active, other)):
             return False
-        # The orchestrator's clean-up removes the follower's compute; until it has, the follower
-        # is about to be restarted.
-        if self._environment.aws(other, "rds").describe_db_instances()["DBInstances"]:
-            return False
-        return self.standby_runs_no_airflow(other)[0]
+        try:
+            # The orchestrator's clean-up removes the follower's compute; until it has, the follower
+            # is about to be restarted.
+            if self._environment.aws(other, "rds").describe_db_instances()["DBInstances"]:
+                return False
+            return self.standby_runs_no_airflow(other)[0]
+        except (BotoCoreError, ClientError, ApiException, HTTPError):
+            return False  # a region that comes back answers part by part
 
     def append_log_keys(self, path: Path, role: str) -> None:
         """Add the keys of the active region's task-log objects to a snapshot file."""

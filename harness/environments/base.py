@@ -166,10 +166,13 @@ class Environment(Protocol):
         """The servers' own access logs, by role (``global`` for the global services)."""
 
     def replication_lag(self, role: str) -> Mapping[str, Any]:
-        """The writer's view of its standby (``state``, ``lag_bytes``, ``lag_s``)."""
+        """The writer's view of its standby (``state``, ``lag_bytes``, ``lag_s``).
+
+        Never raises: a region that gives no answer has the state ``unknown: <why>`` and lags of None.
+        """
 
     def pending_objects(self, role: str) -> Mapping[str, Any]:
-        """A region's S3 replication metrics, by their CloudWatch names."""
+        """A region's S3 replication metrics, by their CloudWatch names; None where it is silent."""
 
     # -- acts that only the maker of an environment can do ----------------------------------------
 

@@ -425,15 +425,22 @@ class EmbeddedPair:
 
     def replication_lag(self, role: str) -> Mapping[str, Any]:
         """The writer's view of its standby, when ``role`` is the writer's."""
-        url = f"http://{self.block.service(ROLES[role], AWS)}:{AWS.port}/_dr/rds/replication"
-        answer = httpx.get(url, headers={"x-dr-token": self._tokens["control_token"]}, timeout=3)
-        return dict(answer.json())
+        try:
+            return self._ask_region(role, "rds/replication")
+        except (httpx.HTTPError, ValueError) as error:
+            return {"state": f"unknown: {error!r}", "lag_bytes": None, "lag_s": None}
 
     def pending_objects(self, role: str) -> Mapping[str, Any]:
         """S3 replication metrics of a region."""
-        url = f"http://{self.block.service(ROLES[role], AWS)}:{AWS.port}/_dr/s3/replication"
+        try:
+            return self._ask_region(role, "s3/replication")
+        except (httpx.HTTPError, ValueError):
+            return {"OperationsPendingReplication": None, "BytesPendingReplication": None}
+
+    def _ask_region(self, role: str, path: str) -> dict[str, Any]:
+        url = f"http://{self.block.service(ROLES[role], AWS)}:{AWS.port}/_dr/{path}"
         answer = httpx.get(url, headers={"x-dr-token": self._tokens["control_token"]}, timeout=3)
-        return dict(answer.json())
+        return dict(answer.raise_for_status().json())
 
     def check(self) -> None:
         """Raise EnvironmentFailed when a component has died that nobody killed on purpose."""

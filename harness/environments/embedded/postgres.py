@@ -254,7 +254,9 @@ class PostgresMember:
             ).fetchone()
         if row is None:
             return {"state": "disconnected", "lag_bytes": None, "lag_s": None}
-        return {"state": str(row[0]), "lag_bytes": int(str(row[2])), "lag_s": float(str(row[3] or 0))}
+        # A standby that has just connected has not said yet how far it is: no lag is not a lag of 0.
+        behind = None if row[2] is None else int(str(row[2]))
+        return {"state": str(row[0]), "lag_bytes": behind, "lag_s": float(str(row[3] or 0))}
 
     def received_lsn(self) -> str | None:
         """How far a replica has received, as an LSN."""
