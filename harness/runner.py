@@ -401,7 +401,7 @@ class Runner:
         other = "secondary" if self._active == "primary" else "primary"
         if not self.environment.region_alive(other):
             return True
-        return self.environment.pending_objects(self._active)["OperationsPendingReplication"] == 0
+        return bool(self.environment.pending_objects(self._active)["OperationsPendingReplication"] == 0)
 
     def _take_snapshot(self) -> str:
         self._snapshots += 1
