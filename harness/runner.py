@@ -37,14 +37,13 @@ from harness.observers.probes import Probes
 from harness.orchestrators.base import Kind, OrchestratorFailed
 from loadgen.load import LocustUsers
 
-PROBE_INTERVAL_S = 2.0
 SAMPLE_INTERVAL_S = 1.0
 POLL_S = 0.1
 SLOW_POLL_S = 1.0
 """For conditions that cost the system under observation something to look at."""
 FLEET_TIMEOUT_S = 300.0
-FRESH_S = 25.0
-"""A Deployment counts as up for this long after it was last seen to be."""
+FRESH_CANARIES = 2.5
+"""A Deployment counts as up for so many canary intervals after it was last seen to be."""
 QUIET_S = 6.0
 """A Deployment is up again when a canary scheduled by the new writer has succeeded; the fleet has
 settled when that is still so this much later."""
@@ -136,7 +135,8 @@ class Runner:
                    "sha256": self.loaded.sha256, "file": str(self.loaded.path)},
             text=self.loaded.text, seed=self.seed, proves=list(spec.metadata.proves),
             targets=spec.targets.model_dump(by_alias=True, exclude_none=True),
-            concurrent_tasks=fleet.concurrent_tasks, probe_interval_s=PROBE_INTERVAL_S,
+            concurrent_tasks=fleet.concurrent_tasks, probe_interval_s=spec.probes.interval,
+            canary_interval_s=fleet.canary,
             versions={name: metadata.version(name) for name in VERSIONS},
             machine={"system": platform.platform(), "python": platform.python_version(),
                      "cpus": os.cpu_count()},
@@ -172,7 +172,7 @@ class Runner:
     def _observe(self) -> None:
         self.fleet.start_ledger(self.drill.fleet.ledger)
         self.probes = Probes(
-            self.journal, self.fleet.probe_targets(), interval=PROBE_INTERVAL_S,
+            self.journal, self.fleet.probe_targets(), interval=self.drill.probes.interval,
             port=self.environment.ingress_port, resolve=self.environment.resolve)
         self.probes.start()
         self._sampler = Sampler(
@@ -228,7 +228,7 @@ class Runner:
         undo = dict(fault.undo(parameters))
         # A random moment within a probe's interval: a fault in step with the probes would always
         # be seen equally fast.
-        time.sleep(self.chance.uniform(0, PROBE_INTERVAL_S))
+        time.sleep(self.chance.uniform(0, self.drill.probes.interval))
         shown = parameters.model_dump(by_alias=True, exclude_none=True)
         self.journal.append("fault.intent", durable=True, fault=name, parameters=shown, undo=undo)
         self._undo.append(undo)
@@ -388,9 +388,10 @@ class Runner:
         """How many Deployments have a canary success scheduled after ``t``, seen just now."""
         if self.probes is None:
             return 0
-        fresh = time.time() - FRESH_S
+        age = FRESH_CANARIES * self.drill.fleet.canary
+        fresh = time.time() - age
         return sum(1 for target in self.probes.targets
-                   if target.canary_scheduled > max(t, fresh - FRESH_S) and target.last_ok > fresh)
+                   if target.canary_scheduled > max(t, fresh - age) and target.last_ok > fresh)
 
     def _databases(self) -> dict[str, Any]:
         return {d.name: self.environment.database(self._active, database_name(d.name))

@@ -84,6 +84,12 @@ class LedgerSpec(Model):
     row_bytes: Annotated[int, Field(ge=1, le=1_000_000)] = 200
 
 
+class ProbeSpec(Model):
+    """How often each Deployment is probed. The interval is the error of every RTO."""
+
+    interval: Annotated[Duration, Field(ge=0.5, le=60)] = 2.0
+
+
 class FleetSpec(Model):
     """How many Airflow Deployments, and how much load."""
 
@@ -91,6 +97,8 @@ class FleetSpec(Model):
     concurrent_tasks: Annotated[int, Field(ge=1, le=10_000, alias="concurrent_tasks")] = 125
     task: TaskSpec = TaskSpec()
     ledger: LedgerSpec = LedgerSpec()
+    canary: Annotated[Duration, Field(ge=5, le=300)] = 10.0
+    """How often each Deployment runs its canary Dag, by which its recovery is seen."""
 
 
 class OrchestratorSpec(Model):
@@ -231,6 +239,7 @@ class Drill(Model):
     metadata: Metadata
     environment: EnvironmentSpec = EnvironmentSpec()
     fleet: FleetSpec = FleetSpec()
+    probes: ProbeSpec = ProbeSpec()
     orchestrator: OrchestratorSpec = OrchestratorSpec()
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     targets: Targets = Targets()

@@ -213,7 +213,8 @@ def _environment(loaded: LoadedDrill, identifier: str, output: Path | None) -> E
     spec, fleet = loaded.drill.environment, loaded.drill.fleet
     return EmbeddedPair(identifier, PairSettings(
         primary=spec.primary, secondary=spec.secondary, head_delay=spec.simulated_head_delay,
-        task_seconds=fleet.task.duration, task_retries=fleet.task.retries), output)
+        task_seconds=fleet.task.duration, task_retries=fleet.task.retries,
+        canary_seconds=fleet.canary), output)
 
 
 def _identifier(name: str) -> str:

@@ -10,9 +10,9 @@ import random
 from dataclasses import dataclass
 
 CANARY = "canary"
-CANARY_INTERVAL_S = 10
-"""Seconds between two canary runs of a Deployment. The canary is what RTO is measured with, so
-its interval is part of the error of every RTO."""
+CANARY_INTERVAL_S = 10.0
+"""Seconds between two canary runs of a Deployment, unless the drill says otherwise
+(``fleet.canary``). The canary is what RTO is measured with, so its interval is part of every RTO."""
 CANARY_SECONDS = 1.0
 
 

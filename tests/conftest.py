@@ -29,7 +29,7 @@ class Story:
     def start(self, *deployments: str, targets: dict[str, Any] | None = None,
               proves: list[str] | None = None) -> None:
         """The beginning of a run with a fleet."""
-        self.event(0, "run.started", run_id="r1", probe_interval_s=2.0, targets=targets or {},
+        self.event(0, "run.started", run_id="r1", probe_interval_s=2.0, canary_interval_s=10.0, targets=targets or {},
                    proves=proves or [], concurrent_tasks=10, seed=1, versions={"moto": "5"},
                    machine={"system": "x", "python": "3", "cpus": 2},
                    drill={"name": "d", "title": "D", "sha256": "0", "file": "d.yaml"})

@@ -58,6 +58,7 @@ def compute(evidence: Evidence) -> Figures:
     fleet_up = evidence.first("fleet.up")
     fleet = [d["name"] for d in fleet_up["deployments"]] if fleet_up else []
     interval = float(started["probe_interval_s"]) if started else 0.0
+    canary = float(started["canary_interval_s"]) if started else 0.0
     probes, samples = evidence.of("probe"), evidence.of("sample")
     role_of = fleet_up["roles"] if fleet_up else {}
     last = list(evidence.snapshots.values())[-1] if evidence.snapshots else None
@@ -72,7 +73,7 @@ def compute(evidence: Evidence) -> Figures:
             gaps.append(f"{t.kind}: the databases were not looked at after it settled")
         found.append(TransitionFigures(
             transition=t,
-            recovery=rto.recovery(probes, t, fleet, interval),
+            recovery=rto.recovery(probes, t, fleet, interval, canary),
             metadata=losses.metadata(evidence.witness, t.source, until, settled, last)
             if settled is not None and last is not None else None,
             task_logs=losses.task_logs(evidence.witness, t.source, until, settled, last)

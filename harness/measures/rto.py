@@ -20,8 +20,8 @@ from harness.journal import Event
 from harness.measures.interval import Interval, percentile
 from harness.measures.timeline import Transition
 
-RELAPSE_S = 30.0
-"""No new canary success for this long is a relapse: three canary intervals."""
+RELAPSE_CANARIES = 3.0
+"""No new canary success for so many canary intervals is a relapse."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,18 @@ class FleetRecovery:
 
 
 def recovery(probes: list[Event], transition: Transition, fleet: list[str],
-             interval: float) -> FleetRecovery:
-    """The recovery of every Deployment of the fleet; ``interval``: seconds between its probes."""
+             interval: float, canary: float) -> FleetRecovery:
+    """The recovery of every Deployment of the fleet.
+
+    ``interval`` and ``canary``: seconds between its probes, and between its canary runs.
+    """
     by_name: dict[str, list[Event]] = {name: [] for name in fleet}
     for probe in probes:
         if probe["d"] in by_name and transition.t_fault < probe["sent"] < transition.t_settled:
             by_name[probe["d"]].append(probe)
     found = tuple(
-        Recovery(name, _restored(seen, transition, interval), _api(seen, transition, interval))
+        Recovery(name, _restored(seen, transition, interval, RELAPSE_CANARIES * canary),
+                 _api(seen, transition, interval))
         for name, seen in sorted(by_name.items())
     )
     values = [r.rto.value for r in found]
@@ -60,7 +64,8 @@ def recovery(probes: list[Event], transition: Transition, fleet: list[str],
     return FleetRecovery(found, slowest, percentile(values, 0.5), percentile(values, 0.95))
 
 
-def _restored(probes: list[Event], transition: Transition, interval: float) -> Interval:
+def _restored(probes: list[Event], transition: Transition, interval: float,
+              relapse: float) -> Interval:
     never = Interval(transition.t_settled - transition.t_fault, interval, censored=True)
     if transition.t_promoted is None:
         return never
@@ -73,10 +78,10 @@ def _restored(probes: list[Event], transition: Transition, interval: float) -> I
             continue
         seen = probe["sent"] + probe["ms"] / 1000
         if canary["run"] != last_run:
-            if up is None or seen - last_new > RELAPSE_S:
+            if up is None or seen - last_new > relapse:
                 up = seen
             last_new, last_run = seen, canary["run"]
-    if up is None or transition.t_settled - last_new > RELAPSE_S:
+    if up is None or transition.t_settled - last_new > relapse:
         return never
     return Interval(up - transition.t_fault, interval)
 

@@ -14,6 +14,7 @@ from airflow.sdk import DAG, task
 
 from loadgen.shapes import CANARY, CANARY_INTERVAL_S, SHAPES, Shape
 
+CANARY_EVERY = float(os.environ.get("DR_DRILL_CANARY_SECONDS", CANARY_INTERVAL_S))
 RETRIES = int(os.environ.get("DR_DRILL_TASK_RETRIES", "2"))
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
@@ -43,7 +44,7 @@ for _shape in SHAPES:
     globals()[_shape.dag_id] = _dag_of(_shape)
 
 with DAG(
-    CANARY, start_date=START, schedule=dt.timedelta(seconds=CANARY_INTERVAL_S), catchup=False,
+    CANARY, start_date=START, schedule=dt.timedelta(seconds=CANARY_EVERY), catchup=False,
     max_active_runs=3, tags=["canary"], default_args={"retries": 0},
 ) as canary:
 

@@ -66,6 +66,8 @@ ORCHESTRATOR = Service("orchestrator", 12, 8088)
 LINKS = Service("links", 13, 8089)
 GLOBAL_AWS = Service("aws-us-east-1", 14, 4566)
 
+PODS_MOST = 1000
+"""Pods of a region that can have an address at a time (four third octets of 250)."""
 REGIONAL = (POSTGRES, AWS, KUBERNETES, INGRESS)
 """What a region offers to callers outside it."""
 
@@ -85,8 +87,9 @@ class Block:
         return f"127.{self.number}.{100 + 10 * caller.value + site.value}.{service.octet}"
 
     def pod(self, site: Site, index: int) -> str:
-        """The address of pod ``index`` (1 to 254) of a site."""
-        return f"127.{self.number}.{200 + site.value}.{index}"
+        """The address of pod ``index`` (0 to ``PODS_MOST - 1``) of a site."""
+        third, fourth = divmod(index, 250)
+        return f"127.{self.number}.{200 + 10 * third + site.value}.{fourth + 1}"
 
 
 class NoFreeBlock(RuntimeError):

@@ -135,6 +135,7 @@ def make_template(pair: EmbeddedPair) -> None:
                     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": f"postgresql+asyncpg:{url}",
                     **pair.image_settings,
                     "DR_DRILL_TASK_RETRIES": str(pair.settings.task_retries),
+                    "DR_DRILL_CANARY_SECONDS": str(pair.settings.canary_seconds),
                 }.items()]}]}}}})
 
     def done() -> bool:

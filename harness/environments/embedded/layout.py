@@ -21,6 +21,7 @@ class PairSettings:
     head_delay: float = 0.0
     task_seconds: float = 30.0
     task_retries: int = 2
+    canary_seconds: float = 10.0
 
 
 def environments_root() -> Path:

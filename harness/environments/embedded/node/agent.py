@@ -24,7 +24,7 @@ from typing import Any
 
 import httpx
 
-from harness.environments.embedded.addresses import KUBELET, Block
+from harness.environments.embedded.addresses import KUBELET, PODS_MOST, Block
 from harness.environments.embedded.kube.client import KubeClient
 from harness.environments.embedded.kube.store import now
 from harness.environments.embedded.node.zygote import KEPT
@@ -47,6 +47,8 @@ class RunningPod:
 
     uid: str
     obj: Object
+    index: int
+    """Which of the node's pod addresses it has."""
     ip: str
     directory: Path
     pid: int | None = None
@@ -125,7 +127,7 @@ class NodeAgent:
         self._home = site.path / "pods"
         self._home.mkdir(parents=True, exist_ok=True)
         self._pods: dict[str, RunningPod] = {}
-        self._free = list(range(254, 0, -1))
+        self._free = list(range(PODS_MOST - 1, -1, -1))
         self._starting = asyncio.Semaphore(STARTS_AT_ONCE)
         (site.path / "node").mkdir(exist_ok=True)
         self._warm = WarmProcess(site.image_socket, site.path / "node")
@@ -198,7 +200,8 @@ class NodeAgent:
             return
         directory = self._home / f"{meta['namespace']}_{meta['name']}"
         directory.mkdir(parents=True, exist_ok=True)
-        pod = RunningPod(uid, obj, Block(self._site.block).pod(self._site.role, self._free.pop()),
+        index = self._free.pop()
+        pod = RunningPod(uid, obj, index, Block(self._site.block).pod(self._site.role, index),
                          directory)
         # A pod that ran before this node lost its power is started again, and that counts.
         for status in (obj.get("status") or {}).get("containerStatuses", []):
@@ -213,7 +216,7 @@ class NodeAgent:
         if pod.keeper:
             pod.keeper.cancel()
         _kill(pod.pid, signal.SIGKILL)
-        self._free.insert(0, int(pod.ip.rsplit(".", 1)[1]))
+        self._free.insert(0, pod.index)
         shutil.rmtree(pod.directory, ignore_errors=True)
 
     # -- a pod's life -------------------------------------------------------------------
