@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from harness.observers.probes import Target
 from harness.orchestrators.astro import AstroOrchestrator
 from harness.orchestrators.base import FleetMember
 from harness.schema import LedgerSpec
+from harness.tables import Tables
 from loadgen.load import apply_ledger
 
 LOOK_TIMEOUT_S = 60.0
@@ -42,9 +43,9 @@ class Fleet:
 
     # -- making it ------------------------------------------------------------------------
 
-    def create(self) -> None:
-        """Have all Deployments made."""
-        self.orchestrator.create_deployments(self._names)
+    def create(self, environment: Mapping[str, str] | None = None) -> None:
+        """Have all Deployments made; ``environment``: variables that each of them gets."""
+        self.orchestrator.create_deployments(self._names, environment or {})
 
     def healthy(self) -> bool:
         """Whether all are up, as the orchestrator shows them."""
@@ -109,10 +110,11 @@ class Fleet:
         finally:
             client.close()
 
-    def witness_records(self) -> list[dict[str, Any]]:
-        """Everything that the witness has heard so far."""
-        with self._environment.witness_log.open() as source:
-            return [json.loads(line) for line in source if line.endswith("\n")]
+    def witness_tables(self) -> Tables:
+        """Everything that the witness has heard so far, as a table."""
+        tables = Tables()
+        tables.lines("witness", self._environment.witness_log)
+        return tables
 
     # -- looks ------------------------------------------------------------------------------
 
@@ -221,7 +223,7 @@ class Fleet:
         bucket = self._environment.regions[role].log_bucket
         with path.open("a") as sink:
             for key in _keys(s3, bucket):
-                sink.write(json.dumps(["log", key]) + "\n")
+                sink.write(json.dumps({"f": "log", "key": key}) + "\n")
 
 
 def _keys(s3: Any, bucket: str) -> Iterable[str]:

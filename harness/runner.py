@@ -17,7 +17,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -155,7 +154,7 @@ class Runner:
         self.progress.say(f"the pair is up after {time.monotonic() - began:.0f} s; "
                           f"creating {self.drill.fleet.deployments} Deployments")
         self._fleet = Fleet(self.environment, self.drill.fleet.deployments)
-        self.fleet.create()
+        self.fleet.create(self.drill.fleet.environment)
         self._wait(self.fleet.healthy, FLEET_TIMEOUT_S, lambda: PhaseFailed(
             f"Deployments did not come up: {', '.join(self.fleet.missing())}"))
         self.fleet.describe()
@@ -316,7 +315,7 @@ class Runner:
         moved = self._t_fault is not None
         keys: set[tuple[str, ...]] = set()
         if moved:
-            witness = self.fleet.witness_records()
+            witness = self.fleet.witness_tables()
             # The new writer's first acknowledgement ends the wait for a canary of the old reign.
             keys = {tuple(map(str, key)) for region in self.environment.regions.values()
                     for key in tasks.in_flight(witness, region.name, self._t_fault or since)}
@@ -413,7 +412,7 @@ class Runner:
             self.fleet.append_log_keys(path, self._active)
 
         try:
-            evidences.store(self.output, self.journal, f"{name}.jsonl", write)
+            evidences.store(self.output, self.journal, "held", name, write)
         except psycopg.Error as error:
             self.journal.append("gap", reason=f"the databases could not be read: {error}")
         return name
@@ -491,14 +490,15 @@ class Runner:
 
 
 def keep_evidence(environment: Environment, output: Path, book: Journal) -> None:
-    """Copy what an environment's parts wrote into the run directory, hashes into the journal."""
+    """Keep what an environment's parts wrote in the run directory, hashes in the journal."""
     shutil.copytree(environment.logs, output / "logs", dirs_exist_ok=True)
-    sources = {"witness.jsonl": environment.witness_log, "links.jsonl": environment.link_log}
-    for role, paths in environment.access_logs().items():
-        sources |= {f"access-{role}-{path.parent.name}.jsonl": path for path in paths}
-    for name, source in sources.items():
+    sources = [("witness", "witness", environment.witness_log),
+               ("links", "links", environment.link_log)]
+    sources += [("access", f"access-{role}-{path.parent.name}", path)
+                for role, paths in environment.access_logs().items() for path in paths]
+    for table, name, source in sources:
         if source.exists():
-            evidences.store(output, book, name, partial(shutil.copyfile, source))
+            evidences.store_lines(output, book, table, name, source)
 
 
 @contextmanager

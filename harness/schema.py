@@ -18,6 +18,7 @@ from harness.faults import FAULTS
 
 SCHEMA_FILE = Path(__file__).with_name("drill.schema.json")
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+_VARIABLE = re.compile(r"^[A-Z][A-Z0-9_]*$")
 
 
 def _kebab(name: str) -> str:
@@ -99,6 +100,16 @@ class FleetSpec(Model):
     ledger: LedgerSpec = LedgerSpec()
     canary: Annotated[Duration, Field(ge=5, le=300)] = 10.0
     """How often each Deployment runs its canary Dag, by which its recovery is seen."""
+    environment: dict[str, str] = {}
+    """Environment variables of every Deployment: Airflow settings of its own, for example."""
+
+    @field_validator("environment")
+    @classmethod
+    def _are_variables(cls, value: dict[str, str]) -> dict[str, str]:
+        wrong = [name for name in value if not _VARIABLE.match(name)]
+        if wrong:
+            raise ValueError(f"not a variable's name (capitals, digits, '_'): {', '.join(wrong)}")
+        return value
 
 
 class OrchestratorSpec(Model):

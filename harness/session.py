@@ -78,7 +78,7 @@ def up(loaded: LoadedDrill) -> int:
     try:
         environment.up(lambda text: console.print(text, highlight=False))
         fleet = Fleet(environment, loaded.drill.fleet.deployments)
-        fleet.create()
+        fleet.create(loaded.drill.fleet.environment)
         while not fleet.healthy():
             environment.check()
             if time.monotonic() - began > FLEET_TIMEOUT_S:

@@ -42,9 +42,10 @@ LOG_ATTEMPTS_FOR_S = 120.0
 SOON = 3600.0
 """So long overdue that it comes first."""
 HANDOVER_S = 2.0
-"""Completions are handed to the scheduler in batches, this far apart. Airflow's loop runs again at
-once after every completion; on two cores a fleet would do nothing but loop. The task's state is in
-the database before (the task execution API wrote it), so nothing that is measured waits for this."""
+"""Completions are handed to the scheduler in batches, so far apart (``DR_DRILL_HANDOVER_SECONDS``).
+Airflow's loop runs again at once after every completion; on two cores a fleet would do nothing but
+loop. The task's state is in the database before (the task execution API wrote it), so nothing that is
+measured waits for this."""
 EXECUTION_API = InProcessExecutionAPI()
 """Built once in the warm process and shared by its children: building it takes seconds."""
 WARMING = False
@@ -143,6 +144,7 @@ class Worker(threading.Thread):
         self._chance = random.Random()
         self._api: httpx.Client | None = None
         self._next_batch = 0.0
+        self._handover = float(os.environ.get("DR_DRILL_HANDOVER_SECONDS", HANDOVER_S))
 
     def begin(self, task: RunningTask) -> None:
         """Start a task instance (from the scheduler's thread)."""
@@ -153,7 +155,7 @@ class Worker(threading.Thread):
         ended: list[tuple[Any, str]] = []
         if time.monotonic() < self._next_batch:
             return ended
-        self._next_batch = time.monotonic() + HANDOVER_S
+        self._next_batch = time.monotonic() + self._handover
         while True:
             try:
                 ended.append(self._finished.get_nowait())

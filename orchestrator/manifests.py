@@ -86,7 +86,7 @@ def _deployment(
         **{v["key"]: str(v.get("value", "")) for v in deployment.environmentVariables},
         **variant.environment(deployment),
     }
-    probe = {"httpGet": {"path": "/api/v2/version", "port": 8080}, "periodSeconds": 2,
+    probe = {"httpGet": {"path": "/api/v2/version", "port": 8080}, "periodSeconds": 10,
              "timeoutSeconds": 2}
     return [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space, "labels": labels}},

@@ -87,12 +87,11 @@ def ledger(evidence: Evidence, transition: dict[str, Any]) -> str:
     after = min(90.0, _seconds(transition["t_settled"]) - t_fault)
     figure, axes = plt.subplots(figsize=(10, 2.2))
     for region, colour in ((transition["from"], BLUE), (transition["to"], GREEN)):
-        counts: dict[int, int] = {}
-        for record in evidence.witness:
-            if record["e"] == "ack" and record.get("s") == "ledger" and record["r"] == region:
-                offset = record["t"] - t_fault
-                if -before <= offset <= after:
-                    counts[int(offset // 1)] = counts.get(int(offset // 1), 0) + 1
+        counts = {row["second"]: row["commits"] for row in evidence.tables.rows("""
+            select floor(t - $zero)::integer as second, count(*) as commits from witness
+            where e = 'ack' and s = 'ledger' and r = $region and t between $first and $final
+            group by 1""", zero=t_fault, region=region, first=t_fault - before,
+            final=t_fault + after)}
         seconds = list(range(int(-before), int(after)))
         axes.step(seconds, [counts.get(s, 0) for s in seconds], where="post", color=colour,
                   label=region, linewidth=1.4)
@@ -113,10 +112,10 @@ def ledger(evidence: Evidence, transition: dict[str, Any]) -> str:
 def running_tasks(evidence: Evidence) -> str:
     """Task instances in state running, as the observer counted them, over the whole run."""
     zero = evidence.events[0].wall
-    samples = evidence.of("sample")
+    samples = evidence.tables.rows("select t, answered, running from samples order by n")
     figure, axes = plt.subplots(figsize=(10, 1.9))
-    axes.plot([s.wall - zero for s in samples],
-              [s["states"].get("running", 0) if s["answered"] else float("nan") for s in samples],
+    axes.plot([s["t"] - zero for s in samples],
+              [s["running"] if s["answered"] else float("nan") for s in samples],
               color=BLUE, linewidth=1.3)
     started = evidence.first("run.started")
     if started:

@@ -26,7 +26,8 @@ def render(report: dict[str, Any], evidence: Evidence) -> str:
     environment.filters["duration"] = lambda s: "not measured" if s is None else show_duration(s)
     pictures = {
         "timeline": Markup(charts.timeline(evidence, report)),
-        "running": Markup(charts.running_tasks(evidence)) if evidence.of("sample") else "",
+        "running": Markup(charts.running_tasks(evidence)) if evidence.tables.value(
+            "select count(*) from samples") else "",
         "transitions": [
             {"restoration": Markup(charts.restoration(t)), "ledger": Markup(charts.ledger(evidence, t))}
             for t in report["transitions"]

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from harness.evidence import Evidence, Snapshot
+from harness.evidence import Evidence
 from harness.journal import Event
+from harness.tables import BULK, Tables
+
+Facts = list[dict[str, Any]]
 
 
 class Story:
@@ -18,7 +21,7 @@ class Story:
         self.witness: list[dict[str, Any]] = []
         self.links: list[dict[str, Any]] = []
         self.access: dict[str, list[dict[str, Any]]] = {}
-        self.snapshots: dict[str, Snapshot] = {}
+        self.snapshots: dict[str, Facts] = {}
 
     def event(self, at: float, kind: str, /, **data: Any) -> Event:
         """An event at a moment (used for both clocks)."""
@@ -59,7 +62,7 @@ class Story:
                    outcome="ok" if ok else "failed", canary=canary)
 
     def failover(self, fault: float, accepted: float, completed: float, settled: float,
-                 snapshot: Snapshot, planned: bool = False) -> None:
+                 snapshot: Facts, planned: bool = False) -> None:
         """A whole transition from west to east (or back, when planned)."""
         source, target = ("east", "west") if planned else ("west", "east")
         kind = "failback" if planned else "failover"
@@ -76,14 +79,31 @@ class Story:
 
     def evidence(self) -> Evidence:
         """What the measures see."""
-        return Evidence(self.events, self.witness, self.links, self.access, self.snapshots)
+        return Evidence([e for e in self.events if e.kind not in BULK], self.tables(),
+                        tuple(self.snapshots), bool(self.links))
+
+    def tables(self, **snapshots: Facts) -> Tables:
+        """The tables alone; ``snapshots``: instead of those of the story's transitions."""
+        made = Tables()
+        made.fill("witness", self.witness)
+        made.fill("links", self.links)
+        made.fill("access", [{"role": role, **line} for role, lines in self.access.items()
+                             for line in lines])
+        made.fill("held", [{"snapshot": name, **fact}
+                           for name, facts in (snapshots or self.snapshots).items()
+                           for fact in facts])
+        made.fill_journal([{"n": e.number, "t": e.wall, "k": e.kind, **e.data} for e in self.events])
+        return made
 
 
 def held(rows: set[tuple[str, str, int]] | None = None, tasks: dict[Any, Any] | None = None,
-         logs: set[str] | None = None) -> Snapshot:
+         logs: set[str] | None = None) -> Facts:
     """A snapshot that holds these facts."""
-    return Snapshot(frozenset(rows or set()), tasks or {}, frozenset(), frozenset(),
-                    frozenset(logs or set()))
+    facts: Facts = [{"f": "row", "d": d, "wr": wr, "n": n} for d, wr, n in rows or ()]
+    facts += [{"f": "ti", "d": d, "dag": dag, "run": run, "task": task, "map": index,
+               "state": state, "try": tries}
+              for (d, dag, run, task, index), (state, tries) in (tasks or {}).items()]
+    return facts + [{"f": "log", "key": key} for key in logs or ()]
 
 
 @pytest.fixture

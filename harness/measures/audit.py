@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from harness.evidence import Evidence
 from harness.measures.timeline import Transition
 
-ORCHESTRATOR_LINK = "13"
+ORCHESTRATOR_LINKS = r"^\d+\.\d+\.13\d\."
 """Third octets 130 to 139 are the orchestrator's links (see ``environments.embedded.addresses``)."""
+EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -37,27 +38,22 @@ def audit(evidence: Evidence, transition: Transition, role_of: dict[str, str]) -
 
     ``role_of``: region name to role.
     """
-    if transition.t_completed is None or not evidence.links:
+    if transition.t_completed is None or not evidence.has_links:
         return None
-    since, until = transition.t_trigger, transition.t_completed
+    span = {"since": transition.t_trigger, "until": transition.t_completed}
+    into_left = """
+        from links where caller = 'orchestrator' and site = $left
+        and t between $since and $until and event in ('connect', 'refused', 'request')"""
     left = role_of[transition.source]
-    into_left = [
-        e for e in evidence.links
-        if e.get("caller") == "orchestrator" and e.get("site") == left and since <= e["t"] <= until
-        and e["event"] in ("connect", "refused", "request")
-    ]
-    by_site: dict[str, int] = {}
-    iam = 0
-    for role, lines in evidence.access.items():
-        for line in lines:
-            third = str(line["caller"]).split(".")[2:3]
-            if not (since <= line["t"] <= until and third and third[0].startswith(ORCHESTRATOR_LINK)
-                    and len(third[0]) == 3):
-                continue
-            by_site[role] = by_site.get(role, 0) + 1
-            if line["service"] == "iam" and not str(line["action"]).startswith(("Get", "List")):
-                iam += 1
+    count = evidence.tables.value(f"select count(*) {into_left}", left=left, **span)
+    examples = evidence.tables.rows(
+        f"select event, service, t {into_left} order by t limit {EXAMPLES}", left=left, **span)
+    calls = evidence.tables.rows(f"""
+        select role, count(*) as calls,
+               count(*) filter (service = 'iam' and not regexp_matches(action, '^(Get|List)')) as iam
+        from access where t between $since and $until
+            and regexp_matches(caller, '{ORCHESTRATOR_LINKS}') group by role order by role""", **span)
     return Audit(
-        calls=sum(by_site.values()), by_site=by_site, left_region=len(into_left), iam_writes=iam,
-        examples=tuple(f"{e['event']} {e['service']} at {e['t']:.3f}" for e in into_left[:5]),
-    )
+        calls=sum(c["calls"] for c in calls), by_site={c["role"]: c["calls"] for c in calls},
+        left_region=count, iam_writes=sum(c["iam"] for c in calls),
+        examples=tuple(f"{e['event']} {e['service']} at {e['t']:.3f}" for e in examples))

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.journal import Event
-from harness.measures.interval import percentile
+from harness.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -24,11 +23,10 @@ class Exposure:
     max_bytes: float | None
 
 
-def exposure(samples: list[Event], until: float) -> Exposure:
+def exposure(tables: Tables, until: float) -> Exposure:
     """The lag of the metadata database up to a moment (wall-clock seconds)."""
-    seen = [s["lag"] for s in samples
-            if s.wall <= until and (s.get("lag") or {}).get("state") == "streaming"]
-    seconds = [float(lag["lag_s"]) for lag in seen if lag.get("lag_s") is not None]
-    sizes = [float(lag["lag_bytes"]) for lag in seen if lag.get("lag_bytes") is not None]
-    return Exposure(len(seen), percentile(seconds, 0.5), percentile(seconds, 0.99),
-                    max(seconds, default=None), max(sizes, default=None))
+    found = tables.one("""
+        select count(*), quantile_disc(lag_s, 0.5), quantile_disc(lag_s, 0.99), max(lag_s),
+               max(lag_bytes)
+        from samples where t <= $until and lag_state = 'streaming'""", until=until)
+    return Exposure(*found)

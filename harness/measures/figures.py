@@ -10,7 +10,6 @@ from harness.measures import audit as audits
 from harness.measures import exposure as exposures
 from harness.measures import rpo as losses
 from harness.measures import rto, split_brain, tasks
-from harness.measures.interval import percentile
 from harness.measures.timeline import Transition, transitions
 
 LATENESS_MOST_MS = 250.0
@@ -59,31 +58,30 @@ def compute(evidence: Evidence) -> Figures:
     fleet = [d["name"] for d in fleet_up["deployments"]] if fleet_up else []
     interval = float(started["probe_interval_s"]) if started else 0.0
     canary = float(started["canary_interval_s"]) if started else 0.0
-    probes, samples = evidence.of("probe"), evidence.of("sample")
+    tables = evidence.tables
     role_of = fleet_up["roles"] if fleet_up else {}
-    last = list(evidence.snapshots.values())[-1] if evidence.snapshots else None
+    last = evidence.snapshots[-1] if evidence.snapshots else None
     found = []
     gaps: list[str] = []
     for t in transitions(evidence):
-        settled = evidence.snapshots.get(t.snapshot or "")
-        measured = settled is not None and last is not None
+        settled = t.snapshot if t.snapshot in evidence.snapshots else None
         # A planned transition may lose nothing up to the very end of the old reign.
         until = t.t_promoted if t.planned and t.t_promoted else t.t_fault
-        if not measured:
+        if settled is None or last is None:
             gaps.append(f"{t.kind}: the databases were not looked at after it settled")
         found.append(TransitionFigures(
             transition=t,
-            recovery=rto.recovery(probes, t, fleet, interval, canary),
-            metadata=losses.metadata(evidence.witness, t.source, until, settled, last)
+            recovery=rto.recovery(tables, t, fleet, interval, canary),
+            metadata=losses.metadata(tables, t.source, until, settled, last)
             if settled is not None and last is not None else None,
-            task_logs=losses.task_logs(evidence.witness, t.source, until, settled, last)
+            task_logs=losses.task_logs(tables, t.source, until, settled, last)
             if settled is not None and last is not None else None,
-            split_brain=split_brain.split_brain(evidence.witness, t),
-            tasks=tasks.outcomes(evidence.witness, t, settled) if settled is not None else None,
+            split_brain=split_brain.split_brain(tables, t),
+            tasks=tasks.outcomes(tables, t, settled) if settled is not None else None,
             audit=audits.audit(evidence, t, role_of),
-            exposure=exposures.exposure(samples, t.t_fault),
+            exposure=exposures.exposure(tables, t.t_fault),
         ))
-    lateness = percentile([float(p["late_ms"]) for p in probes], 0.99)
+    lateness = tables.value("select quantile_disc(late_ms, 0.99) from probes")
     gaps += _gaps(evidence, fleet, lateness, found)
     at_fault = evidence.first("load.at-fault")
     steady = None
@@ -94,13 +92,12 @@ def compute(evidence: Evidence) -> Figures:
 
 def _steady(evidence: Evidence, region: str) -> SteadyState:
     event = evidence.of("settled")[-1]
-    held = evidence.snapshots[event["snapshot"]]
+    held, tables = str(event["snapshot"]), evidence.tables
     until = float(event["since"])
-    failed = sum(1 for state, _ in held.tasks.values() if state in tasks.GONE)
     return SteadyState(
-        losses.metadata(evidence.witness, region, until, held, held),
-        losses.task_logs(evidence.witness, region, until, held, held),
-        split_brain.intruders(evidence.witness, region), failed)
+        losses.metadata(tables, region, until, held, held),
+        losses.task_logs(tables, region, until, held, held),
+        split_brain.intruders(tables, region), tasks.failed(tables, held))
 
 
 def _gaps(evidence: Evidence, fleet: list[str], lateness: float | None,
@@ -115,7 +112,7 @@ def _gaps(evidence: Evidence, fleet: list[str], lateness: float | None,
         gaps.append("no probe was sent")
     elif lateness > LATENESS_MOST_MS:
         gaps.append(f"probes were late: p99 {lateness:.0f} ms, more than {LATENESS_MOST_MS:.0f} ms")
-    probed = {p["d"] for p in evidence.of("probe")}
+    probed = {row["d"] for row in evidence.tables.rows("select distinct d from probes")}
     gaps += [f"Deployment {name} was never probed" for name in fleet if name not in probed]
     for f in found:
         if f.transition.t_completed is None:

@@ -13,12 +13,11 @@ not. ``phantom`` writes are there and were never attempted; there must be none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.evidence import Record, Snapshot
 from harness.measures.interval import Interval
+from harness.tables import Tables
 
 EXAMPLES = 5
 CLOCK_ERROR_S = 0.01
@@ -42,82 +41,104 @@ class Loss:
     examples: tuple[dict[str, Any], ...] = ()
 
 
-def metadata(records: Iterable[Record], source: str, t_fault: float, settled: Snapshot,
-             last: Snapshot) -> Loss:
-    """The loss of the metadata databases. ``last``: the run's last snapshot."""
-    acked, recovered_later = 0, 0
-    lost: list[Record] = []
-    parts: dict[str, int] = {}
-    attempted: set[tuple[str, str, int]] = set()
-    answered: set[tuple[str, str, int]] = set()
-    states = _last_states(records)
-    for record in records:
-        ledger = record.get("s") == "ledger"
-        if ledger and record["e"] == "try":
-            attempted.add((record["d"], record["wr"], record["n"]))
-        if record["e"] != "ack" or record.get("s") not in ("ledger", "airflow"):
-            continue
-        if ledger:
-            answered.add((record["d"], record["wr"], record["n"]))
-        if record["t"] > t_fault or record.get("r") != source:
-            continue
-        acked += 1
-        if not _present(record, settled, states):
-            kind = "ledger" if ledger else str(record["k"])
-            parts[kind] = parts.get(kind, 0) + 1
-            lost.append(record)
-            recovered_later += _present(record, last, states)
-    unknown = {key for key in attempted - answered if key[1].split("/")[0] == source}
-    phantom = {row for row in settled.rows if row not in attempted}
-    return Loss(
-        "metadata", acked, len(lost), _window(lost, t_fault), recovered_later,
-        unknown=len(unknown), recovered=len(unknown & settled.rows), phantom=len(phantom),
-        parts=parts, examples=_examples(lost),
-    )
+KEYS = """
+create or replace temp table writers as
+    select row_number() over () as id, d, wr from (
+        select d, wr from witness where s = 'ledger'
+        union select d, wr from held where f = 'row');
+create or replace temp view ledger as
+    select id << 40 | n as row, * from witness join writers using (d, wr) where s = 'ledger';
+create or replace temp view ledger_held as
+    select id << 40 | n as row, snapshot from held join writers using (d, wr) where f = 'row';
+create or replace temp view airflow as
+    select k, d, dag, run, coalesce(task, '') as task, coalesce(map, 0) as map,
+           case when k <> 'state' then 0
+                when n = max(n) over (partition by k, d, dag, run, task, map) then n
+                else -1 end as try, n, t, r
+    from witness where e = 'ack' and s = 'airflow';
+create or replace temp view airflow_held as
+    select case f when 'run' then 'dagrun' when 'ti' then 'state' else f end as k, d, dag, run,
+           coalesce(task, '') as task, coalesce(map, 0) as map,
+           case when f = 'ti' then try else 0 end as try, snapshot
+    from held where f in ('run', 'xcom') or f = 'ti' and state = 'success'
+"""
+"""A write as what identifies it, on the witness's side and on the database's.
+
+A ledger row is one number (its writer's id in the upper bits), so that a join over tens of millions of
+rows holds nothing but integers. A task's success is identified with its try: one that was forgotten
+is run again, and then the try number has grown past the one that was acknowledged, even if the task
+succeeded in the end; so only the last acknowledged try (-1: an earlier one) can be there.
+"""
+KEY = "k, d, dag, run, task, map, try"
 
 
-def task_logs(records: Iterable[Record], source: str, t_fault: float, settled: Snapshot,
-              last: Snapshot) -> Loss:
+def metadata(tables: Tables, source: str, t_fault: float, settled: str, last: str) -> Loss:
+    """The loss of the metadata databases.
+
+    ``settled`` and ``last``: names of the snapshots taken after this transition and at the end.
+    """
+    tables.db.execute(KEYS)
+    acked = f"r = {_text(source)} and t <= {t_fault!r}"
+    tables.db.execute(f"""
+        create or replace temp table lost as
+            select 'ledger' as part, 'ledger' as s, null::varchar as k, d, wr, n, t, r,
+                   null::varchar as dag, null::varchar as run, null::varchar as task,
+                   null::integer as map,
+                   row in (select row from ledger_held where snapshot = {_text(last)}) as later
+            from ledger anti join (select row from ledger_held where snapshot = {_text(settled)})
+                using (row)
+            where e = 'ack' and {acked}
+            union all
+            select k, 'airflow', k, d, null, n, t, r, dag, run, task, map,
+                   exists (select 1 from airflow_held h where h.snapshot = {_text(last)}
+                           and (h.k, h.d, h.dag, h.run, h.task, h.map, h.try)
+                               = (a.k, a.d, a.dag, a.run, a.task, a.map, a.try))
+            from airflow a
+                anti join (select {KEY} from airflow_held where snapshot = {_text(settled)})
+                using ({KEY})
+            where {acked}""")
+    acknowledged = tables.value(
+        f"select count(*) from witness where e = 'ack' and s in ('ledger', 'airflow') and {acked}")
+    unknown, recovered = tables.one(f"""
+        select count(*), count(*) filter (
+            row in (select row from ledger_held where snapshot = {_text(settled)}))
+        from ledger anti join (select row from ledger where e = 'ack') using (row)
+        where e = 'try' and r = {_text(source)}""")
+    phantom = tables.value(f"""
+        select count(*) from ledger_held anti join (select row from ledger where e = 'try') using (row)
+        where snapshot = {_text(settled)}""")
+    return _loss(tables, "metadata", acknowledged, t_fault, unknown=unknown, recovered=recovered,
+                 phantom=phantom)
+
+
+def task_logs(tables: Tables, source: str, t_fault: float, settled: str, last: str) -> Loss:
     """The loss of task-log objects."""
-    acked = [r for r in records
-             if r["e"] == "ack" and r.get("s") == "task-logs" and r.get("r") == source
-             and r["t"] <= t_fault]
-    lost = [r for r in acked if r["key"] not in settled.logs]
-    later = sum(1 for r in lost if r["key"] in last.logs)
-    return Loss("task-logs", len(acked), len(lost), _window(lost, t_fault), later,
-                examples=_examples(lost))
+    acked = f"e = 'ack' and s = 'task-logs' and r = {_text(source)} and t <= {t_fault!r}"
+    tables.db.execute(f"""
+        create or replace temp table lost as
+            select 'log' as part, s, d, r, t, key, v, exists (
+                select 1 from held where f = 'log' and snapshot = {_text(last)}
+                and held.key = witness.key) as later
+            from witness anti join (
+                select key from held where f = 'log' and snapshot = {_text(settled)}) using (key)
+            where {acked}""")
+    acknowledged = tables.value(f"select count(*) from witness where {acked}")
+    return _loss(tables, "task-logs", acknowledged, t_fault)
 
 
-def _last_states(records: Iterable[Record]) -> dict[tuple[str, str, str, str, int], int]:
-    """The last try of each task instance whose success was acknowledged."""
-    found: dict[tuple[str, str, str, str, int], int] = {}
-    for r in records:
-        if r["e"] == "ack" and r.get("k") == "state":
-            key = (r["d"], r["dag"], r["run"], r["task"], r["map"])
-            found[key] = max(found.get(key, 0), r["n"])
-    return found
+def _loss(tables: Tables, stream: str, acknowledged: int, t_fault: float, **more: int) -> Loss:
+    """What the temporary table ``lost`` says."""
+    count, oldest, later = tables.one(
+        "select count(*), min(t), count(*) filter (later) from lost")
+    window = Interval(0.0 if oldest is None else max(0.0, t_fault - oldest),
+                      CLOCK_ERROR_S if count else 0.0)
+    parts = {row["part"]: row["lost"] for row in tables.rows(
+        "select part, count(*) as lost from lost group by 1 order by 1")}
+    examples = tables.rows(
+        f"select * exclude (part, later) from lost order by t limit {EXAMPLES}")
+    return Loss(stream, acknowledged, count, window, later, parts=parts if stream == "metadata" else {},
+                examples=tuple(examples), **more)
 
 
-def _present(record: Record, settled: Snapshot, states: dict[Any, int]) -> bool:
-    if record["s"] == "ledger":
-        return (record["d"], record["wr"], record["n"]) in settled.rows
-    if record["k"] == "dagrun":
-        return (record["d"], record["dag"], record["run"]) in settled.runs
-    key = (record["d"], record["dag"], record["run"], record["task"], record["map"])
-    if record["k"] == "xcom":
-        return key in settled.xcoms
-    # A success that was forgotten is run again: then the try number has grown past the one that
-    # was acknowledged, even if the task succeeded in the end.
-    state, tries = settled.tasks.get(key, (None, 0))
-    return state == "success" and tries == record["n"] and states.get(key) == record["n"]
-
-
-def _window(lost: list[Record], t_fault: float) -> Interval:
-    oldest = min((record["t"] for record in lost), default=None)
-    return Interval(0.0 if oldest is None else max(0.0, t_fault - oldest),
-                    CLOCK_ERROR_S if lost else 0.0)
-
-
-def _examples(lost: list[Record]) -> tuple[dict[str, Any], ...]:
-    oldest = sorted(lost, key=lambda record: float(record["t"]))[:EXAMPLES]
-    return tuple({k: v for k, v in record.items() if k not in ("e", "w")} for record in oldest)
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -15,10 +15,11 @@ happened at most one interval before. The canary's own interval and second are p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from harness.journal import Event
 from harness.measures.interval import Interval, percentile
 from harness.measures.timeline import Transition
+from harness.tables import Tables
 
 RELAPSE_CANARIES = 3.0
 """No new canary success for so many canary intervals is a relapse."""
@@ -44,53 +45,61 @@ class FleetRecovery:
     p95: float | None
 
 
-def recovery(probes: list[Event], transition: Transition, fleet: list[str],
+SIGHTINGS = """
+select d, min(sent + ms / 1000) as seen from probes
+where outcome = 'ok' and scheduled > $since and sent > $t_fault and sent < $until
+group by d, run order by seen
+"""
+"""When each canary run that the new writer scheduled was first seen to have succeeded."""
+ANSWERS = """
+with span as (select * from probes where sent > $t_fault and sent < $until),
+bad as (select d, max(sent) filter (outcome <> 'ok') as last from span group by d)
+select d, last is not null as failed,
+       min(sent + ms / 1000) filter (outcome = 'ok' and sent > last) as back
+from span join bad using (d) group by d, last
+"""
+"""Whether a Deployment's API failed to answer a probe, and the first answer after the last failure."""
+
+
+def recovery(tables: Tables, transition: Transition, fleet: list[str],
              interval: float, canary: float) -> FleetRecovery:
     """The recovery of every Deployment of the fleet.
 
     ``interval`` and ``canary``: seconds between its probes, and between its canary runs.
     """
-    by_name: dict[str, list[Event]] = {name: [] for name in fleet}
-    for probe in probes:
-        if probe["d"] in by_name and transition.t_fault < probe["sent"] < transition.t_settled:
-            by_name[probe["d"]].append(probe)
+    span = {"t_fault": transition.t_fault, "until": transition.t_settled}
+    seen: dict[str, list[float]] = {name: [] for name in fleet}
+    if transition.t_promoted is not None:
+        since = max(transition.t_fault, transition.t_promoted)
+        for row in tables.rows(SIGHTINGS, since=since, **span):
+            seen.setdefault(row["d"], []).append(row["seen"])
+    answers = {row["d"]: row for row in tables.rows(ANSWERS, **span)}
     found = tuple(
-        Recovery(name, _restored(seen, transition, interval, RELAPSE_CANARIES * canary),
-                 _api(seen, transition, interval))
-        for name, seen in sorted(by_name.items())
+        Recovery(name, _restored(seen[name], transition, interval, RELAPSE_CANARIES * canary),
+                 _api(answers.get(name), transition, interval))
+        for name in sorted(fleet)
     )
     values = [r.rto.value for r in found]
     slowest = max((r.rto for r in found), key=lambda i: (i.censored, i.value), default=None)
     return FleetRecovery(found, slowest, percentile(values, 0.5), percentile(values, 0.95))
 
 
-def _restored(probes: list[Event], transition: Transition, interval: float,
+def _restored(seen: list[float], transition: Transition, interval: float,
               relapse: float) -> Interval:
-    never = Interval(transition.t_settled - transition.t_fault, interval, censored=True)
-    if transition.t_promoted is None:
-        return never
-    since = max(transition.t_fault, transition.t_promoted)
     up: float | None = None
-    last_new, last_run = 0.0, None
-    for probe in probes:
-        canary = probe.get("canary")
-        if probe["outcome"] != "ok" or not canary or canary["scheduled"] <= since:
-            continue
-        seen = probe["sent"] + probe["ms"] / 1000
-        if canary["run"] != last_run:
-            if up is None or seen - last_new > relapse:
-                up = seen
-            last_new, last_run = seen, canary["run"]
-    if up is None or transition.t_settled - last_new > relapse:
-        return never
+    last = 0.0
+    for at in seen:
+        if up is None or at - last > relapse:
+            up = at
+        last = at
+    if up is None or transition.t_settled - last > relapse:
+        return Interval(transition.t_settled - transition.t_fault, interval, censored=True)
     return Interval(up - transition.t_fault, interval)
 
 
-def _api(probes: list[Event], transition: Transition, interval: float) -> Interval:
-    failing = [i for i, probe in enumerate(probes) if probe["outcome"] != "ok"]
-    if not probes or (failing and failing[-1] == len(probes) - 1):
-        return Interval(transition.t_settled - transition.t_fault, interval, censored=True)
-    if not failing:
+def _api(answers: dict[str, Any] | None, transition: Transition, interval: float) -> Interval:
+    if answers is not None and not answers["failed"]:
         return Interval(0.0, interval)
-    first = probes[failing[-1] + 1]
-    return Interval(first["sent"] + first["ms"] / 1000 - transition.t_fault, interval)
+    if answers is None or "back" not in answers:
+        return Interval(transition.t_settled - transition.t_fault, interval, censored=True)
+    return Interval(answers["back"] - transition.t_fault, interval)

@@ -11,12 +11,11 @@ but a loss, and ``rpo`` counts it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.evidence import Record
 from harness.measures.timeline import Transition
+from harness.tables import Tables
 
 EXAMPLES = 5
 
@@ -36,47 +35,44 @@ class SplitBrain:
         return self.database_writes + self.side_effects + self.double_runs
 
 
-def split_brain(records: Iterable[Record], transition: Transition) -> SplitBrain:
+WRITE = "e = 'ack' and s in ('ledger', 'airflow')"
+LIFE = "e in ('start', 'effect')"
+
+
+def split_brain(tables: Tables, transition: Transition) -> SplitBrain:
     """What the region that was left did after the new epoch began."""
     if transition.t_promoted is None:
         return SplitBrain(0, 0, 0)
-    writes: list[Record] = []
-    effects: list[Record] = []
-    started: dict[tuple[Any, ...], float] = {}
-    old_life: dict[tuple[Any, ...], float] = {}
-    for record in records:
-        region = record.get("r")
-        if record["e"] in ("start", "effect"):
-            key = (record["d"], record["dag"], record["run"], record["task"], record["map"])
-            if region == transition.target and record["e"] == "start":
-                if transition.t_promoted < record["t"] < transition.t_next:
-                    started[key] = min(started.get(key, record["t"]), record["t"])
-            elif region == transition.source and record["t"] < transition.t_next:
-                old_life[key] = max(old_life.get(key, 0.0), record["t"])
-        if region != transition.source:
-            continue
-        if not transition.t_promoted < record["t"] < transition.t_next:
-            continue
-        if record["e"] == "ack" and record.get("s") in ("ledger", "airflow"):
-            writes.append(record)
-        if record["e"] == "effect":
-            effects.append(record)
-    double = [key for key, begun in started.items() if old_life.get(key, 0.0) > begun]
-    return SplitBrain(len(writes), len(effects), len(double),
-                      tuple([*writes, *effects][:EXAMPLES]))
+    span = {"source": transition.source, "target": transition.target,
+            "since": transition.t_promoted, "until": transition.t_next}
+    writes, effects = tables.one(f"""
+        select count(*) filter ({WRITE}), count(*) filter (e = 'effect') from witness
+        where r = $source and t > $since and t < $until""", **_only(span, "source since until"))
+    double = tables.value(f"""
+        select count(*) from (
+            select min(t) filter (r = $target and e = 'start' and t > $since) as begun,
+                   max(t) filter (r = $source) as old_life
+            from witness where {LIFE} and t < $until
+            group by d, dag, run, task, map)
+        where old_life > begun""", **span)
+    examples = tables.rows(f"""
+        select * exclude (w) from witness
+        where r = $source and t > $since and t < $until and ({WRITE} or e = 'effect')
+        order by t limit {EXAMPLES}""", **_only(span, "source since until"))
+    return SplitBrain(writes, effects, double, tuple(examples))
 
 
-def intruders(records: Iterable[Record], active: str) -> SplitBrain:
+def intruders(tables: Tables, active: str) -> SplitBrain:
     """In a run without a transition: signs of life from the region that is not active."""
-    writes, effects = 0, 0
-    started: dict[tuple[Any, ...], set[Any]] = {}
-    for record in records:
-        if record["e"] in ("start", "effect"):
-            key = (record["d"], record["dag"], record["run"], record["task"], record["map"])
-            started.setdefault(key, set()).add(record.get("r"))
-        if record.get("r") == active:
-            continue
-        writes += record["e"] == "ack" and record.get("s") in ("ledger", "airflow")
-        effects += record["e"] == "effect"
-    double = len([key for key, regions in started.items() if len(regions) > 1])
+    writes, effects = tables.one(f"""
+        select count(*) filter ({WRITE}), count(*) filter (e = 'effect') from witness
+        where r <> $active""", active=active)
+    double = tables.value(f"""
+        select count(*) from (
+            select 1 from witness where {LIFE}
+            group by d, dag, run, task, map having count(distinct r) > 1)""")
     return SplitBrain(writes, effects, double)
+
+
+def _only(values: dict[str, Any], names: str) -> dict[str, Any]:
+    return {name: values[name] for name in names.split()}

@@ -11,13 +11,11 @@ Tasks that were only queued at t_fault are not in flight and not counted.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.evidence import Record, Snapshot
 from harness.measures.timeline import Transition
+from harness.tables import Tables
 
 Key = tuple[str, str, str, str, int]
 OUTCOMES = ("survived", "retried", "lost", "stuck", "duplicated")
@@ -34,45 +32,60 @@ class TaskOutcomes:
     examples: dict[str, list[Key]] = field(default_factory=dict)
 
 
-def key_of(record: Record) -> Key:
-    """The task instance that a record is about."""
-    return record["d"], record["dag"], record["run"], record["task"], record["map"]
+IN_FLIGHT = """
+select d, dag, run, task, map, n from (
+    select d, dag, run, task, map, arg_max(n, t) as n, max(t) as t
+    from witness where e = 'start' and r = $source and t <= $at
+    group by d, dag, run, task, map)
+    anti join (select d, dag, run, task, map, n from witness
+               where e = 'effect' and r = $source and t <= $at) using (d, dag, run, task, map, n)
+"""
+"""Task instances whose latest try had started and not yet had its effect."""
 
 
-def in_flight(records: Iterable[Record], source: str, at: float) -> dict[Key, int]:
-    """Task instances of a region that had started and not yet had their effect: with their try."""
-    running: dict[Key, int] = {}
-    for record in records:
-        if record.get("r") != source or record["t"] > at:
-            continue
-        if record["e"] == "start":
-            running[key_of(record)] = record["n"]
-        elif record["e"] == "effect" and running.get(key_of(record)) == record["n"]:
-            del running[key_of(record)]
-    return running
+def in_flight(tables: Tables, source: str, at: float) -> set[Key]:
+    """Task instances of a region that had started and not yet had their effect at a moment."""
+    return {(r["d"], r["dag"], r["run"], r["task"], r["map"])
+            for r in tables.rows(IN_FLIGHT, source=source, at=at)}
 
 
-def outcomes(records: Iterable[Record], transition: Transition, settled: Snapshot) -> TaskOutcomes:
-    """How every task in flight at t_fault ended."""
-    records = list(records)
-    began = in_flight(records, transition.source, transition.t_fault)
-    effects: dict[Key, set[int]] = defaultdict(set)
-    for record in records:
-        if record["e"] == "effect" and record["t"] <= transition.t_settled:
-            effects[key_of(record)].add(record["n"])
+def outcomes(tables: Tables, transition: Transition, settled: str) -> TaskOutcomes:
+    """How every task in flight at t_fault ended; ``settled``: the snapshot taken afterwards."""
+    rows = tables.rows(f"""
+        with began as ({IN_FLIGHT}),
+        effects as (
+            select d, dag, run, task, map, count(distinct n) as tries from witness
+            where e = 'effect' and t <= $settled_at group by all),
+        held_tasks as (
+            select d, dag, run, task, map, coalesce(state, 'none') as state, "try" from held
+            where f = 'ti' and snapshot = $settled)
+        select began.*, state, "try", coalesce(tries, 0) as effects
+        from began left join held_tasks using (d, dag, run, task, map)
+            left join effects using (d, dag, run, task, map)
+        order by d, dag, run, task, map""",
+        source=transition.source, at=transition.t_fault, settled=settled,
+        settled_at=transition.t_settled)
     counts = dict.fromkeys(OUTCOMES, 0)
     examples: dict[str, list[Key]] = {}
-    for key, number in began.items():
-        state, tries = settled.tasks.get(key, ("gone", 0))
-        outcome = _outcome(state, tries, number, effects[key])
+    for row in rows:
+        outcome = _outcome(row.get("state", "gone"), row.get("try", 0), row["n"], row["effects"])
         counts[outcome] += 1
         if outcome in ("lost", "stuck", "duplicated") and len(examples.get(outcome, [])) < EXAMPLES:
-            examples.setdefault(outcome, []).append(key)
-    return TaskOutcomes(len(began), counts, examples)
+            examples.setdefault(outcome, []).append(
+                (row["d"], row["dag"], row["run"], row["task"], row["map"]))
+    return TaskOutcomes(len(rows), counts, examples)
 
 
-def _outcome(state: str | None, tries: int, began: int, effects: set[int]) -> str:
-    if len(effects) > 1:
+def failed(tables: Tables, settled: str) -> int:
+    """Task instances that a snapshot holds as ended without success."""
+    return int(tables.value(
+        "select count(*) from held where f = 'ti' and snapshot = $settled"
+        " and list_contains($gone, state)",
+        settled=settled, gone=list(GONE)))
+
+
+def _outcome(state: str, tries: int, began: int, effects: int) -> str:
+    if effects > 1:
         return "duplicated"
     if state == "success":
         return "survived" if tries <= began else "retried"

@@ -55,11 +55,9 @@ def transitions(evidence: Evidence) -> list[Transition]:
         after = [e for e in events if trigger.number < e.number < until]
         settled = next((e for e in after if e.kind == "settled"), None)
         completed = next((e for e in after if e.kind == "transition.completed"), None)
-        promoted = min(
-            (r["t"] for r in evidence.witness
-             if r["e"] == "ack" and r.get("r") == trigger["target"] and r["t"] > t_fault),
-            default=None,
-        )
+        promoted = evidence.tables.value(
+            "select min(t) from witness where e = 'ack' and r = $target and t > $t_fault",
+            target=trigger["target"], t_fault=t_fault)
         found.append(Transition(
             kind=trigger["kind"], source=trigger["source"], target=trigger["target"],
             t_fault=t_fault, t_trigger=trigger["at"], t_promoted=promoted,

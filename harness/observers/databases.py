@@ -105,25 +105,32 @@ def snapshot(path: Path, databases: dict[str, DatabaseAccess]) -> int:
         psycopg.Error: when a database does not answer.
     """
     lines = 0
-    queries = {
-        "ti": "select dag_id, run_id, task_id, map_index, state, try_number from task_instance",
-        "run": "select dag_id, run_id, state from dag_run",
-        "xcom": "select dag_id, run_id, task_id, map_index from xcom where key = 'return_value'",
-    }
     with path.open("w") as sink:
         for deployment, access in sorted(databases.items()):
             with psycopg.connect(access.conninfo, autocommit=True) as connection:
-                kinds = dict(queries)
+                facts = dict(FACTS)
                 found = connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()
                 if found and found[0]:
-                    kinds["row"] = f"select writer, n from {TABLE}"
-                for kind, query in kinds.items():
+                    facts["row"] = ("wr, n", f"select writer, n from {TABLE}")
+                for fact, (names, query) in facts.items():
+                    keys = [name.strip() for name in names.split(",")]
                     with connection.cursor() as cursor:
                         cursor.execute(query)
                         for row in cursor:
-                            sink.write(json.dumps([kind, deployment, *row]) + "\n")
+                            known = {"f": fact, "d": deployment, **dict(zip(keys, row, strict=True))}
+                            sink.write(json.dumps(known) + "\n")
                             lines += 1
     return lines
+
+
+FACTS = {
+    "ti": ("dag, run, task, map, state, try",
+           "select dag_id, run_id, task_id, map_index, state, try_number from task_instance"),
+    "run": ("dag, run, state", "select dag_id, run_id, state from dag_run"),
+    "xcom": ("dag, run, task, map",
+             "select dag_id, run_id, task_id, map_index from xcom where key = 'return_value'"),
+}
+"""What a snapshot takes from Airflow's own tables: the facts' column names and where they are."""
 
 
 def unfinished(databases: dict[str, DatabaseAccess], keys: set[tuple[str, ...]]) -> int:

@@ -7,7 +7,7 @@ organization and the token differ.
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -28,10 +28,12 @@ class AstroOrchestrator:
             headers={"authorization": f"Bearer {token}"},
         )
 
-    def create_deployments(self, names: Sequence[str]) -> None:
+    def create_deployments(self, names: Sequence[str], environment: Mapping[str, str]) -> None:
         """Have Deployments made; a name that exists already is left as it is."""
+        variables = [{"key": k, "value": v, "isSecret": False} for k, v in environment.items()]
         for name in names:
-            self._call("POST", "/deployments", {"name": name, "clusterId": self._cluster_id})
+            self._call("POST", "/deployments", {
+                "name": name, "clusterId": self._cluster_id, "environmentVariables": variables})
 
     def deployments(self) -> list[FleetMember]:
         """All Deployments, over all pages."""

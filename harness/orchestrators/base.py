@@ -6,7 +6,7 @@ did: that is read from the network, the databases and the witness.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -47,8 +47,8 @@ class FleetMember:
 class Orchestrator(Protocol):
     """A driver."""
 
-    def create_deployments(self, names: Sequence[str]) -> None:
-        """Have the fleet's Deployments made (asynchronously)."""
+    def create_deployments(self, names: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Have the fleet's Deployments made (asynchronously), each with these variables."""
 
     def deployments(self) -> list[FleetMember]:
         """All Deployments of the cluster."""

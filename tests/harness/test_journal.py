@@ -64,10 +64,10 @@ def test_a_field_that_would_hide_the_records_own_is_refused(tmp_path: Path) -> N
 
 def test_evidence_that_was_changed_after_the_run_is_refused(tmp_path: Path) -> None:
     book = Journal(tmp_path)
-    path = evidence.store(tmp_path, book, "witness.jsonl",
+    path = evidence.store(tmp_path, book, "witness", "witness",
                           lambda p: p.write_text(json.dumps({"e": "ack"}) + "\n"))
     book.close()
-    assert evidence.load(tmp_path).witness == [{"e": "ack"}]
+    assert evidence.load(tmp_path).tables.rows("select * from witness") == [{"e": "ack"}]
     path.write_text(json.dumps({"e": "try"}) + "\n")
     with pytest.raises(CorruptJournal, match="was changed after the run"):
         evidence.load(tmp_path)

@@ -14,7 +14,7 @@ def moved(story: Story, settled: float = 200.0) -> Transition:
 
 
 def recover(story: Story, transition: Transition, *fleet: str) -> rto.FleetRecovery:
-    return rto.recovery(story.evidence().of("probe"), transition, list(fleet), 2.0, 10.0)
+    return rto.recovery(story.tables(), transition, list(fleet), 2.0, 10.0)
 
 
 def test_a_deployment_is_up_when_a_task_scheduled_by_the_new_writer_was_seen_to_succeed(

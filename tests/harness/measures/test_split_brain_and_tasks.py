@@ -12,20 +12,25 @@ def moved(story: Story) -> Transition:
     return transitions(story.evidence())[0]
 
 
+def found_in(story: Story) -> split_brain.SplitBrain:
+    transition = moved(story)
+    return split_brain.split_brain(story.tables(), transition)
+
+
 def test_a_commit_of_the_old_writer_after_the_new_epoch_is_a_split_brain_write(
     story: Story,
 ) -> None:
     story.start("a")
     story.ack(104, 8)  # before the new epoch: no split brain
     story.ack(106, 9)
-    found = split_brain.split_brain(story.witness, moved(story))
+    found = found_in(story)
     assert (found.database_writes, found.examples[0]["n"]) == (1, 9)
 
 
 def test_a_side_effect_from_the_region_that_was_left_is_counted_apart(story: Story) -> None:
     story.start("a")
     story.life("effect", 120, "t1")
-    found = split_brain.split_brain(story.witness, moved(story))
+    found = found_in(story)
     assert (found.database_writes, found.side_effects, found.total) == (0, 1, 1)
 
 
@@ -36,25 +41,26 @@ def test_the_same_task_with_signs_of_life_from_both_regions_at_once_is_a_double_
     story.life("start", 95, "t1")
     story.life("start", 110, "t1", number=2, region="east")
     story.life("start", 111, "t1")
-    assert split_brain.split_brain(story.witness, moved(story)).double_runs == 1
+    assert found_in(story).double_runs == 1
 
 
 def test_a_task_that_merely_runs_again_in_the_new_region_is_no_double_run(story: Story) -> None:
     story.start("a")
     story.life("start", 95, "t1")
     story.life("start", 110, "t1", number=2, region="east")
-    assert split_brain.split_brain(story.witness, moved(story)).total == 0
+    assert found_in(story).total == 0
 
 
 def test_life_in_the_standby_of_a_healthy_run_is_an_intruder(story: Story) -> None:
     story.ack(10, 1)
     story.ack(11, 2, region="east")
-    assert split_brain.intruders(story.witness, "west").database_writes == 1
+    assert split_brain.intruders(story.tables(), "west").database_writes == 1
 
 
 def outcome(story: Story, state: str | None, tries: int) -> dict[str, int]:
+    transition = moved(story)
     snapshot = held(tasks={("a", "wide", "run1", "t1", -1): (state, tries)} if state else {})
-    return tasks.outcomes(story.witness, moved(story), snapshot).counts
+    return tasks.outcomes(story.tables(now=snapshot), transition, "now").counts
 
 
 def test_each_task_in_flight_ends_as_exactly_one_outcome(story: Story) -> None:
@@ -80,4 +86,5 @@ def test_a_task_that_had_its_effect_before_the_fault_was_not_in_flight(story: St
     story.start("a")
     story.life("start", 80, "t1")
     story.life("effect", 95, "t1")
-    assert tasks.outcomes(story.witness, moved(story), held()).in_flight == 0
+    transition = moved(story)
+    assert tasks.outcomes(story.tables(), transition, "settled-1").in_flight == 0

@@ -308,12 +308,8 @@ class NodeAgent:
             pod.ready = True
             return True
         get = probe["httpGet"]
-        url = f"http://{pod.ip}:{get['port']}{get.get('path', '/')}"
-        try:
-            async with httpx.AsyncClient(timeout=probe.get("timeoutSeconds", 1)) as client:
-                passed = (await client.get(url)).status_code < 400
-        except httpx.HTTPError:
-            passed = False
+        passed = await _answers(pod.ip, get["port"], get.get("path", "/"),
+                                probe.get("timeoutSeconds", 1))
         pod.failures = 0 if passed else pod.failures + 1
         if passed or pod.failures >= probe.get("failureThreshold", 3):
             pod.ready = passed
@@ -451,6 +447,26 @@ class NodeAgent:
             if name == "tailLines" and value.isdigit():
                 text = b"".join(text.splitlines(keepends=True)[-int(value):])
         return 200, text
+
+
+async def _answers(host: str, port: int, path: str, timeout: float) -> bool:
+    """Whether ``GET path`` is answered with a status below 400 in time.
+
+    By hand, because a fleet is probed all the time: an HTTP client per probe (a TLS context and all)
+    was a third of a core for 80 Deployments.
+    """
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(f"GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: kube-probe/1.32"
+                             "\r\nconnection: close\r\n\r\n".encode())
+                status = (await reader.readline()).split(b" ")
+                return len(status) > 1 and status[1].isdigit() and int(status[1]) < 400
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, asyncio.LimitOverrunError):
+        return False
 
 
 def _kill(pid: int | None, number: signal.Signals) -> None:

@@ -63,11 +63,15 @@ def take_configuration() -> None:
 
 def scheduler() -> int:
     """``airflow scheduler``."""
+    from airflow.configuration import conf
     from airflow.jobs.job import Job, run_job
     from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
 
     job = Job()
-    run_job(job=job, execute_callable=SchedulerJobRunner(job=job)._execute)
+    # Its default was read when the class was imported, in the warm process.
+    idle = conf.getfloat("scheduler", "scheduler_idle_sleep_time")
+    runner = SchedulerJobRunner(job=job, scheduler_idle_sleep_time=idle)
+    run_job(job=job, execute_callable=runner._execute)
     return 0
 
 
