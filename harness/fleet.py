@@ -20,7 +20,7 @@ from harness.environments.base import Environment
 from harness.lines import LinesClient
 from harness.observers.probes import Target
 from harness.orchestrators.astro import AstroOrchestrator
-from harness.orchestrators.base import FleetMember
+from harness.orchestrators.base import FleetMember, OrchestratorFailed
 from harness.schema import LedgerSpec
 from harness.tables import Tables
 from loadgen.load import apply_ledger
@@ -116,6 +116,32 @@ class Fleet:
         tables.lines("witness", self._environment.witness_log)
         return tables
 
+    def start_canaries(self) -> None:
+        """Unpause every Deployment's canary Dag: an idle fleet runs nothing.
+
+        Raises:
+            OrchestratorFailed: naming the Deployment whose API did not take it.
+        """
+        base = f"http://{self._environment.public_address('primary')}:{self._environment.ingress_port}"
+        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+            list(pool.map(lambda member: self._start_canary(base, member), self.members))
+
+    def _start_canary(self, base: str, member: FleetMember) -> None:
+        try:
+            with self._api(base, member) as api:
+                api.patch("/api/v2/dags/canary", json={"is_paused": False}).raise_for_status()
+        except (httpx.HTTPError, KeyError, ValueError) as error:
+            raise OrchestratorFailed(f"{member.name} did not start its canary: {error!r}") from error
+
+    def _api(self, base: str, member: FleetMember) -> httpx.Client:
+        """A client of a Deployment's REST API, logged in."""
+        # Plain HTTP: not to verify saves each client the TLS context that it would never use.
+        api = httpx.Client(base_url=base, timeout=15, headers={"host": member.hostname}, verify=False)
+        token = api.post("/auth/token", json={
+            "username": "admin", "password": self._passwords[member.name]}).json()["access_token"]
+        api.headers["authorization"] = f"Bearer {token}"
+        return api
+
     # -- looks ------------------------------------------------------------------------------
 
     def standby_is_headless(self, role: str) -> tuple[bool, str]:
@@ -169,18 +195,15 @@ class Fleet:
         """What is missing; a Deployment that does not answer at all is asked again for a while."""
         deadline = time.monotonic() + LOOK_TIMEOUT_S
         while True:
-            with httpx.Client(base_url=base, timeout=15, headers={"host": member.hostname}) as api:
-                try:
+            try:
+                with self._api(base, member) as api:
                     return self._missing(api, member)
-                except (httpx.HTTPError, KeyError, ValueError) as error:
-                    if time.monotonic() > deadline:
-                        return f"no usable answer within {LOOK_TIMEOUT_S:.0f} s: {error!r}"
+            except (httpx.HTTPError, KeyError, ValueError) as error:
+                if time.monotonic() > deadline:
+                    return f"no usable answer within {LOOK_TIMEOUT_S:.0f} s: {error!r}"
             time.sleep(0.5)
 
     def _missing(self, api: httpx.Client, member: FleetMember) -> str:
-        token = api.post("/auth/token", json={
-            "username": "admin", "password": self._passwords[member.name]}).json()["access_token"]
-        api.headers["authorization"] = f"Bearer {token}"
         variable = api.get("/api/v2/variables/carried_over").raise_for_status().json()
         if not str(variable.get("value", "")).endswith(f"by {member.name}"):
             return f"the variable carried_over reads {variable}"

@@ -31,12 +31,15 @@ from harness.journal import Journal
 from harness.live import Progress
 from harness.loader import LoadedDrill
 from harness.measures import tasks
-from harness.observers.databases import Sampler, database_name, snapshot, unfinished
+from harness.observers.databases import Sampler, TaskCounter, database_name, snapshot, unfinished
 from harness.observers.probes import Probes
+from harness.observers.usage import UsageObserver
 from harness.orchestrators.base import Kind, OrchestratorFailed
 from loadgen.load import LocustUsers
 
 SAMPLE_INTERVAL_S = 1.0
+SAMPLED_A_SECOND = 16
+"""Metadata databases; of a larger fleet samples are taken less often."""
 POLL_S = 0.1
 SLOW_POLL_S = 1.0
 """For conditions that cost the system under observation something to look at."""
@@ -73,6 +76,7 @@ class Runner:
         self._fleet: Fleet | None = None
         self.probes: Probes | None = None
         self._sampler: Sampler | None = None
+        self._usage: UsageObserver | None = None
         self.load: LocustUsers | None = None
         self._t_fault: float | None = None
         self._snapshots = 0
@@ -170,16 +174,19 @@ class Runner:
 
     def _observe(self) -> None:
         self.fleet.start_ledger(self.drill.fleet.ledger)
+        self.fleet.start_canaries()
         self.probes = Probes(
             self.journal, self.fleet.probe_targets(), interval=self.drill.probes.interval,
             port=self.environment.ingress_port, resolve=self.environment.resolve)
         self.probes.start()
         self._sampler = Sampler(
-            self.journal, [d.name for d in self.fleet.members], interval=SAMPLE_INTERVAL_S,
-            access=lambda name: self.environment.database(self._active, name),
+            self.journal, self._task_counter(),
+            interval=SAMPLE_INTERVAL_S * max(1.0, len(self.fleet.members) / SAMPLED_A_SECOND),
             lag=lambda: dict(self.environment.replication_lag(self._active)),
             witness=self.fleet.witness_counts)
         self.sampler.start()
+        self._usage = UsageObserver(self.journal, self.environment.usage)
+        self._usage.start()
         self._look("headless", *self.fleet.standby_is_headless("secondary"))
         self._look("standby-empty", *self.fleet.standby_runs_no_airflow("secondary"))
 
@@ -246,13 +253,12 @@ class Runner:
     def _wait_for_full_load(self) -> None:
         """Counted in the metadata databases, immediately before the fault."""
         asked = self.drill.fleet.concurrent_tasks
-        connections: dict[str, Any] = {}
+        counter = self._task_counter()
         counted = 0
 
         def full() -> bool:
             nonlocal counted
-            states, _ = self.sampler.count(connections)
-            counted = states["running"]
+            counted = counter.count()[0]["running"]
             return counted >= asked
 
         try:
@@ -260,8 +266,7 @@ class Runner:
                 f"the load fell to {counted} of {asked} running tasks before the fault"))
             self.journal.append("load.at-fault", durable=True, running=counted)
         finally:
-            for connection in connections.values():
-                connection.close()
+            counter.close()
 
     def _phase_failover(self, spec: Any) -> None:
         """Ask for a failover and wait until the orchestrator has finished it."""
@@ -392,6 +397,10 @@ class Runner:
         return sum(1 for target in self.probes.targets
                    if target.canary_scheduled > max(t, fresh - age) and target.last_ok > fresh)
 
+    def _task_counter(self) -> TaskCounter:
+        return TaskCounter([d.name for d in self.fleet.members],
+                           lambda name: self.environment.database(self._active, name))
+
     def _databases(self) -> dict[str, Any]:
         return {d.name: self.environment.database(self._active, database_name(d.name))
                 for d in self.fleet.members}
@@ -452,7 +461,7 @@ class Runner:
     def _tear_down(self) -> None:
         """Stop observing, keep the evidence, remove the environment: each even if one fails."""
         self.phase = "down"
-        for stop in (self.load, self.probes, self._sampler):
+        for stop in (self.load, self.probes, self._sampler, self._usage):
             if stop is not None:
                 self._attempt("stop", stop.stop)
         if os.path.exists(self.environment.logs):

@@ -47,7 +47,9 @@ def make_template() -> None:
     airflow("db", "migrate")
     airflow("dags", "reserialize")
     with admin(TEMPLATE) as connection:
-        connection.execute("update dag set is_paused = false")
+        connection.execute(
+            "update dag set is_paused = not exists (select 1 from dag_tag"
+            " where dag_tag.dag_id = dag.dag_id and name = 'synthetic')")
     with admin() as connection:
         connection.execute(sql.SQL("alter database {} is_template true").format(
             sql.Identifier(TEMPLATE)))

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import evidence as evidences
 from harness.evidence import Evidence
-from harness.measures import claims, figures, verdict
+from harness.measures import claims, figures, resources, verdict
 from harness.measures.interval import FAIL, INCONCLUSIVE
 
 SCHEMA = "dr-drill/report/v1"
@@ -74,6 +74,7 @@ def from_evidence(evidence: Evidence) -> dict[str, Any]:
         "probes": {"interval_s": started["probe_interval_s"],
                    "lateness_p99_ms": found.lateness_p99_ms},
         "transitions": transitions,
+        "resources": resources.as_json(found.resources),
         "steady_state": None if found.steady is None else {
             "rpo": {"metadata": figures.loss_json(found.steady.metadata),
                     "task-logs": figures.loss_json(found.steady.task_logs)},

@@ -174,6 +174,12 @@ class Environment(Protocol):
     def pending_objects(self, role: str) -> Mapping[str, Any]:
         """A region's S3 replication metrics, by their CloudWatch names; None where it is silent."""
 
+    def usage(self, memory: bool) -> Sequence[Mapping[str, Any]]:
+        """CPU seconds so far by group and part (``g``, ``p``, ``n`` processes, ``cpu``).
+
+        ``memory``: also their PSS in MiB (``pss``).
+        """
+
     # -- acts that only the maker of an environment can do ----------------------------------------
 
     def kill_region(self, role: str) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from harness.measures import audit as audits
 from harness.measures import exposure as exposures
 from harness.measures import rpo as losses
 from harness.measures import rto, split_brain, tasks
+from harness.measures.resources import Resources, resources
 from harness.measures.timeline import Transition, transitions
 
 LATENESS_MOST_MS = 250.0
@@ -48,6 +49,7 @@ class Figures:
     steady: SteadyState | None
     concurrent_tasks_at_fault: int | None
     lateness_p99_ms: float | None
+    resources: Resources
     gaps: list[str] = field(default_factory=list)
 
 
@@ -87,7 +89,8 @@ def compute(evidence: Evidence) -> Figures:
     steady = None
     if not found and last is not None and fleet_up is not None:
         steady = _steady(evidence, fleet_up["active"])
-    return Figures(found, steady, at_fault["running"] if at_fault else None, lateness, gaps)
+    return Figures(found, steady, at_fault["running"] if at_fault else None, lateness,
+                   resources(evidence), gaps)
 
 
 def _steady(evidence: Evidence, region: str) -> SteadyState:

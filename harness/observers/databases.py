@@ -32,13 +32,12 @@ class Sampler:
     """Samples task states, replication lag and the witness, every ``interval`` seconds."""
 
     def __init__(
-        self, journal: Journal, deployments: Sequence[str], *, interval: float,
-        access: Callable[[str], DatabaseAccess | None], lag: Callable[[], dict[str, Any]],
-        witness: Callable[[], dict[str, Any]],
+        self, journal: Journal, counter: TaskCounter, *, interval: float,
+        lag: Callable[[], dict[str, Any]], witness: Callable[[], dict[str, Any]],
     ) -> None:
-        """``access``: database name to where it is *now* active, or None while nobody knows."""
-        self._journal, self._deployments = journal, list(deployments)
-        self._interval, self._access, self._lag, self._witness = interval, access, lag, witness
+        """``counter`` looks where the databases are *now* active."""
+        self._journal, self._counter = journal, counter
+        self._interval, self._lag, self._witness = interval, lag, witness
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self.states: Counter[str] = Counter()
@@ -58,9 +57,8 @@ class Sampler:
         return self.states["running"]
 
     def _run(self) -> None:
-        connections: dict[str, psycopg.Connection[Any]] = {}
         while not self._stop.wait(self._interval):
-            states, answered = self.count(connections)
+            states, answered = self._counter.count()
             if answered:
                 self.states = states
             lag = _quietly(self._lag)
@@ -69,10 +67,19 @@ class Sampler:
                 self.witness_seen = time.monotonic()
             self._journal.append("sample", states=dict(states), answered=answered, lag=lag,
                                  witness=witness)
-        for connection in connections.values():
-            connection.close()
+        self._counter.close()
 
-    def count(self, connections: dict[str, psycopg.Connection[Any]]) -> tuple[Counter[str], int]:
+
+class TaskCounter:
+    """Counts live task instances in the metadata databases, over connections that it keeps."""
+
+    def __init__(self, deployments: Sequence[str],
+                 access: Callable[[str], DatabaseAccess | None]) -> None:
+        """``access``: database name to where it is now active, or None while nobody knows."""
+        self._deployments, self._access = list(deployments), access
+        self._connections: dict[str, psycopg.Connection[Any]] = {}
+
+    def count(self) -> tuple[Counter[str], int]:
         """Live task instances by state, and how many databases answered."""
         states: Counter[str] = Counter()
         answered = 0
@@ -80,20 +87,33 @@ class Sampler:
             access = self._access(database_name(deployment))
             if access is None:
                 continue
-            key = access.host + access.database
             try:
-                if key not in connections or connections[key].closed:
-                    connections[key] = psycopg.connect(
-                        access.conninfo, autocommit=True, options="-c statement_timeout=2000")
-                rows = connections[key].execute(
+                rows = self._connection(access).execute(
                     "select state, count(*) from task_instance where state = any(%s) group by 1",
                     (list(LIVE_STATES),)).fetchall()
+            except psycopg.OperationalError:
+                # One server holds them all: when it is gone, so are the others.
+                self.close()
+                break
             except psycopg.Error:
-                connections.pop(key, None)
+                self._connections.pop(access.host + access.database, None)
                 continue
             answered += 1
             states.update({str(state): int(count) for state, count in rows})
         return states, answered
+
+    def close(self) -> None:
+        """Close all connections."""
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
+
+    def _connection(self, access: DatabaseAccess) -> psycopg.Connection[Any]:
+        key = access.host + access.database
+        if key not in self._connections or self._connections[key].closed:
+            self._connections[key] = psycopg.connect(
+                access.conninfo, autocommit=True, options="-c statement_timeout=2000")
+        return self._connections[key]
 
 
 def snapshot(path: Path, databases: dict[str, DatabaseAccess]) -> int:

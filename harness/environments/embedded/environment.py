@@ -66,6 +66,7 @@ from harness.environments.embedded.processes import (
     spawn,
 )
 from harness.environments.embedded.site import SiteConfig
+from harness.environments.embedded.usage import Meter, as_json
 from harness.lines import LinesClient
 
 READY_TIMEOUT = 90.0
@@ -99,6 +100,8 @@ class EmbeddedPair:
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
         self._block: Block | None = None
+        self._meter = Meter(self.directory)
+        self._http = httpx.Client(timeout=3, verify=False)  # plain HTTP: no TLS context is needed
         self.image_settings: dict[str, str] = {}
 
     @classmethod
@@ -439,8 +442,12 @@ class EmbeddedPair:
 
     def _ask_region(self, role: str, path: str) -> dict[str, Any]:
         url = f"http://{self.block.service(ROLES[role], AWS)}:{AWS.port}/_dr/{path}"
-        answer = httpx.get(url, headers={"x-dr-token": self._tokens["control_token"]}, timeout=3)
+        answer = self._http.get(url, headers={"x-dr-token": self._tokens["control_token"]})
         return dict(answer.raise_for_status().json())
+
+    def usage(self, memory: bool) -> Sequence[Mapping[str, Any]]:
+        """CPU seconds so far, and PSS, by part; see :mod:`.usage`."""
+        return as_json(self._meter.read(memory=memory))
 
     def check(self) -> None:
         """Raise EnvironmentFailed when a component has died that nobody killed on purpose."""
@@ -561,7 +568,7 @@ class EmbeddedPair:
 
         def answers() -> bool:
             try:
-                return httpx.get(url, timeout=1).status_code == 200
+                return self._http.get(url, timeout=1).status_code == 200
             except httpx.HTTPError:
                 return False
 
