@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ class Fleet:
             "deployments": [{"name": d.name, "hostname": d.hostname,
                              "password": self._passwords[d.name]} for d in self.members],
             "concurrent_tasks": concurrent_tasks, "seed": seed,
+            "scheduler_sleep_s": self.settings()["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"],
             "dns": self._environment.dns_address(), "port": self._environment.ingress_port,
             "witness": self._environment.witness_address(),
             "regions": self._environment.public_addresses(),
@@ -133,14 +135,16 @@ class Fleet:
         except (httpx.HTTPError, KeyError, ValueError) as error:
             raise OrchestratorFailed(f"{member.name} did not start its canary: {error!r}") from error
 
-    def _api(self, base: str, member: FleetMember) -> httpx.Client:
+    @contextmanager
+    def _api(self, base: str, member: FleetMember) -> Iterator[httpx.Client]:
         """A client of a Deployment's REST API, logged in."""
         # Plain HTTP: not to verify saves each client the TLS context that it would never use.
-        api = httpx.Client(base_url=base, timeout=15, headers={"host": member.hostname}, verify=False)
-        token = api.post("/auth/token", json={
-            "username": "admin", "password": self._passwords[member.name]}).json()["access_token"]
-        api.headers["authorization"] = f"Bearer {token}"
-        return api
+        with httpx.Client(base_url=base, timeout=15, headers={"host": member.hostname},
+                          verify=False) as api:
+            token = api.post("/auth/token", json={
+                "username": "admin", "password": self._passwords[member.name]}).json()["access_token"]
+            api.headers["authorization"] = f"Bearer {token}"
+            yield api
 
     # -- looks ------------------------------------------------------------------------------
 

@@ -49,7 +49,8 @@ JOURNAL_TABLES = {
         select (j->>'$.n')::bigint as n, j->>'$.d' as d, (j->>'$.sent')::double as sent,
                (j->>'$.ms')::double as ms, (j->>'$.late_ms')::double as late_ms,
                j->>'$.outcome' as outcome, j->>'$.canary.run' as run,
-               (j->>'$.canary.scheduled')::double as scheduled
+               (j->>'$.canary.scheduled')::double as scheduled,
+               (j->>'$.canary.ended')::double as ended
         from {lines} where j->>'$.k' = 'probe'""",
     "samples": """
         select (j->>'$.n')::bigint as n, (j->>'$.t')::double as t,

@@ -28,16 +28,17 @@ from locust import User, constant_pacing, events, task
 from urllib3.exceptions import HTTPError
 
 from harness.lines import LinesClient
-from loadgen.shapes import SHAPES
+from loadgen.shapes import SHAPES, Shape
 
 CONFIG: dict[str, Any] = json.loads(Path(os.environ["DR_DRILL_LOAD"]).read_text())
-PACE_S = 3.0
+PACE_S = max(3.0, len(CONFIG["deployments"]) / 8)
+"""Seconds between two looks of a user: some eight requests a second over the whole fleet."""
 HEADROOM = 1.15
 """Aim above the asked number: tasks end all the time, and new ones take seconds to start."""
 RUNS_AT_ONCE = 2
 """Dag runs a user triggers in one go. After a failover hundreds of tasks are reset at once, and for
 a few seconds no state shows them; without a bound their replacements would double the load."""
-UNSEEN_S = 4.0
+UNSEEN_S = 4.0 + 1.5 * float(CONFIG["scheduler_sleep_s"])
 """For so long after a trigger a Dag run's tasks may not show up in the pool yet."""
 REQUEST_TIMEOUT = (2.0, 5.0)
 _numbers = itertools.count()
@@ -60,6 +61,8 @@ class DeploymentUser(User):
         self.chance = random.Random(f"{CONFIG['seed']}/{self.deployment['name']}")
         self.witness: LinesClient | None = None
         self.triggered: list[tuple[float, int]] = []
+        self.fitting = [shape for shape in SHAPES if shape.width <= 2 * self.share] or [SHAPES[2]]
+        self.next = self._choose()
         gevent.sleep(self.chance.uniform(0, PACE_S))
 
     @task
@@ -69,14 +72,20 @@ class DeploymentUser(User):
             api = self._api()
             missing = self.share - self._measured("count", lambda: self._live(api))
             for _ in range(RUNS_AT_ONCE):
-                shape = self.chance.choices(SHAPES, [s.weight for s in SHAPES])[0]
+                shape = self.next
+                # Half of it missing: then what runs is around the share, not always below it.
                 if missing < shape.width / 2:
                     break
                 self._measured("trigger", lambda dag=shape.dag_id: self._trigger(api, dag))
                 self.triggered.append((time.monotonic(), shape.width))
                 missing -= shape.width
+                self.next = self._choose()
         except (ApiException, HTTPError, OSError, dns.exception.DNSException):
             self.expires, self.token = 0.0, ""
+
+    def _choose(self) -> Shape:
+        """Which shape comes next: drawn once, so that the mix does not depend on what fits first."""
+        return self.chance.choices(self.fitting, [shape.weight for shape in self.fitting])[0]
 
     def _live(self, api: airflow.ApiClient) -> int:
         """Task instances that run or will run: the pool's, and those of Dag runs just triggered."""

@@ -40,10 +40,10 @@ class Shape:
 
 
 SHAPES = (
-    Shape("wide", width=8, depth=1, length=1.0, retries=True, xcom=False, weight=5),
+    Shape("wide", width=16, depth=1, length=1.0, retries=True, xcom=False, weight=5),
     Shape("strict", width=6, depth=1, length=1.0, retries=False, xcom=False, weight=3),
     Shape("chain", width=1, depth=4, length=0.3, retries=True, xcom=True, weight=1),
-    Shape("long", width=2, depth=1, length=1.5, retries=True, xcom=True, weight=1),
+    Shape("long", width=4, depth=1, length=1.5, retries=True, xcom=True, weight=1),
 )
 BY_DAG = {shape.dag_id: shape for shape in SHAPES}
 

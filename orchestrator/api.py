@@ -138,7 +138,7 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
             deployment = existing or _new_deployment(body)
             store.put(deployment, deployment.id)
         with SetWorkflowID(f"create-{deployment.id}"):
-            DBOS.start_workflow(sequence.create_deployment, deployment.id)
+            DBOS.enqueue_workflow(sequence.CREATIONS, sequence.create_deployment, deployment.id)
         return _deployment_shown(deployment, config, store, readiness)
 
     @app.get("/agent/clusters/{cluster_id}/regions/{region}", dependencies=[Depends(agent)])

@@ -45,6 +45,9 @@ HEAD_S = 900.0
 PROMOTE_S = 300.0
 CLEANUP_S = 6 * 3600.0
 """How long the cleanup waits for a lost region to come back before it gives up."""
+CREATIONS, CREATIONS_AT_ONCE = "create-deployment", 6
+"""New Deployments wait in a queue and are brought to life a few at a time: eighty at once would only
+get in each other's way."""
 UNREACHABLE = (BotoCoreError, ClientError, ApiException, HTTPError, OSError)
 
 

@@ -36,6 +36,8 @@ def main() -> None:
     }
     DBOS(config=settings)
     DBOS.launch()
+    DBOS.register_queue(sequence.CREATIONS, worker_concurrency=sequence.CREATIONS_AT_ONCE,
+                        polling_interval_sec=0.5)
     try:
         uvicorn.run(build(config, store), host=config.host, port=config.port, log_level="warning",
                     timeout_keep_alive=30)

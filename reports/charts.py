@@ -17,6 +17,8 @@ from harness.evidence import Evidence
 
 INK, QUIET = "#1f2933", "#9aa5b1"
 BLUE, ORANGE, GREEN, RED = "#2f6fb3", "#d9822b", "#3a8f5c", "#c23b3b"
+PARTS = (("promotion", "until the promotion", ORANGE), ("scheduler", "until a task is scheduled", BLUE),
+         ("task", "until it has ended", GREEN), ("probe", "until a probe sees it", QUIET))
 PHASE_COLOURS = {"load": GREEN, "fault": RED, "failover": ORANGE, "failback": ORANGE,
                  "settle": BLUE, "heal": "#7a5ea8"}
 plt.rcParams.update({
@@ -58,23 +60,33 @@ def timeline(evidence: Evidence, report: dict[str, Any]) -> str:
 
 
 def restoration(transition: dict[str, Any]) -> str:
-    """One bar a Deployment: its RTO; inside it, the time until its API answered."""
+    """One bar a Deployment: its RTO, by what the time went into; a mark where its API answered."""
     deployments = transition["rto"]["deployments"]
     names = sorted(deployments)
-    figure, axes = plt.subplots(figsize=(10, max(1.6, 0.26 * len(names) + 0.9)))
+    row = 0.26 if len(names) < 20 else 0.19
+    figure, axes = plt.subplots(figsize=(10, max(1.8, row * len(names) + 1.1)))
     values = [deployments[n]["rto_s"] for n in names]
-    colours = [BLUE if deployments[n]["restored"] else RED for n in names]
-    axes.barh(names, values, color=colours, height=0.66,
-              xerr=[transition["rto"]["error_s"] or 0] * len(names), ecolor=QUIET)
-    axes.barh(names, [min(deployments[n]["api_s"], deployments[n]["rto_s"]) for n in names],
-              color="#ffffff", alpha=0.45, height=0.3)
+    lost = [0.0 if deployments[n]["restored"] else deployments[n]["rto_s"] for n in names]
+    axes.barh(names, lost, color=RED, height=0.66)
+    left = [0.0] * len(names)
+    for part, label, colour in PARTS:
+        widths = [max(0.0, (deployments[n]["split_s"] or {}).get(part, 0.0)) for n in names]
+        axes.barh(names, widths, left=left, color=colour, height=0.66, label=label)
+        left = [at + width for at, width in zip(left, widths, strict=True)]
+    axes.errorbar(values, range(len(names)), xerr=transition["rto"]["error_s"] or 0, fmt="none",
+                  ecolor=QUIET)
+    for name in names:
+        axes.plot(min(deployments[name]["api_s"], deployments[name]["rto_s"]), name, marker="|",
+                  color=INK, markersize=9)
     for index, name in enumerate(names):
         shown = f"{values[index]:.1f} s" if deployments[name]["restored"] else "never restored"
         end = values[index] + (transition["rto"]["error_s"] or 0)
         axes.text(end, index, f"  {shown}", va="center", fontsize=8)
     axes.invert_yaxis()
     axes.set_xlabel("seconds from the fault to the first task scheduled and succeeded by the new "
-                    "writer (inner bar: until the API answered every probe)")
+                    "writer (mark: when the API answered every probe again)")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(PARTS), frameon=False,
+                fontsize=8)
     axes.margins(x=0.12)
     return _svg(figure)
 

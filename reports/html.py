@@ -11,11 +11,12 @@ from markupsafe import Markup
 from harness.claims import CLAIMS
 from harness.durations import show_duration
 from harness.evidence import Evidence
-from harness.measures import audit, exposure, rpo, rto, split_brain, tasks, timeline
+from harness.measures import audit, exposure, resources, rpo, rto, split_brain, tasks, timeline
 from reports import charts
 
 DEFINITIONS = {"Timeline": timeline, "RTO": rto, "RPO": rpo, "Split brain": split_brain,
-               "Tasks": tasks, "Dependency audit": audit, "Exposure": exposure}
+               "Tasks": tasks, "Dependency audit": audit, "Exposure": exposure,
+               "Resources": resources}
 
 
 def render(report: dict[str, Any], evidence: Evidence) -> str:

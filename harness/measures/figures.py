@@ -143,7 +143,9 @@ def _transition(f: TransitionFigures) -> dict[str, Any]:
             "error_s": _round(fleet.error) if fleet else None,
             "deployments": {
                 r.deployment: {"rto_s": _round(r.rto.value), "restored": not r.rto.censored,
-                               "api_s": _round(r.api.value)}
+                               "api_s": _round(r.api.value),
+                               "split_s": {k: _round(v) for k, v in vars(r.split).items()}
+                               if r.split else None}
                 for r in f.recovery.deployments
             },
         },

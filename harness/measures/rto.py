@@ -26,6 +26,20 @@ RELAPSE_CANARIES = 3.0
 
 
 @dataclass(frozen=True)
+class Split:
+    """Where the time went: the parts of one Deployment's RTO, in seconds; their sum is the RTO."""
+
+    promotion: float
+    """From the fault to the new writer's first commit: request, compute, promotion."""
+    scheduler: float
+    """From there until a scheduler scheduled the canary: pod start, adoption, the canary's interval."""
+    task: float
+    """From there until the canary's end: the executor, the task, its state."""
+    probe: float
+    """From there until a probe saw it."""
+
+
+@dataclass(frozen=True)
 class Recovery:
     """How one Deployment came back. Seconds since t_fault."""
 
@@ -33,6 +47,8 @@ class Recovery:
     rto: Interval
     api: Interval
     """Until its REST API answered every probe again: a figure of its own, not the RTO."""
+    split: Split | None = None
+    """None where it was never restored."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,7 @@ class FleetRecovery:
 
 
 SIGHTINGS = """
-select d, min(sent + ms / 1000) as seen from probes
+select d, min(sent + ms / 1000) as seen, min(scheduled) as scheduled, min(ended) as ended from probes
 where outcome = 'ok' and scheduled > $since and sent > $t_fault and sent < $until
 group by d, run order by seen
 """
@@ -68,15 +84,15 @@ def recovery(tables: Tables, transition: Transition, fleet: list[str],
     ``interval`` and ``canary``: seconds between its probes, and between its canary runs.
     """
     span = {"t_fault": transition.t_fault, "until": transition.t_settled}
-    seen: dict[str, list[float]] = {name: [] for name in fleet}
+    seen: dict[str, list[dict[str, Any]]] = {name: [] for name in fleet}
     if transition.t_promoted is not None:
         since = max(transition.t_fault, transition.t_promoted)
         for row in tables.rows(SIGHTINGS, since=since, **span):
-            seen.setdefault(row["d"], []).append(row["seen"])
+            seen.setdefault(row["d"], []).append(row)
     answers = {row["d"]: row for row in tables.rows(ANSWERS, **span)}
     found = tuple(
-        Recovery(name, _restored(seen[name], transition, interval, RELAPSE_CANARIES * canary),
-                 _api(answers.get(name), transition, interval))
+        _recovery(name, _restored(seen[name], transition, RELAPSE_CANARIES * canary), transition,
+                  interval, _api(answers.get(name), transition, interval))
         for name in sorted(fleet)
     )
     values = [r.rto.value for r in found]
@@ -84,17 +100,28 @@ def recovery(tables: Tables, transition: Transition, fleet: list[str],
     return FleetRecovery(found, slowest, percentile(values, 0.5), percentile(values, 0.95))
 
 
-def _restored(seen: list[float], transition: Transition, interval: float,
-              relapse: float) -> Interval:
-    up: float | None = None
+def _recovery(name: str, sighting: dict[str, Any] | None, transition: Transition, interval: float,
+              api: Interval) -> Recovery:
+    if sighting is None or transition.t_promoted is None:
+        never = Interval(transition.t_settled - transition.t_fault, interval, censored=True)
+        return Recovery(name, never, api)
+    split = Split(
+        promotion=transition.t_promoted - transition.t_fault,
+        scheduler=sighting["scheduled"] - transition.t_promoted,
+        task=sighting["ended"] - sighting["scheduled"], probe=sighting["seen"] - sighting["ended"])
+    return Recovery(name, Interval(sighting["seen"] - transition.t_fault, interval), api, split)
+
+
+def _restored(seen: list[dict[str, Any]], transition: Transition,
+              relapse: float) -> dict[str, Any] | None:
+    """The sighting since which a Deployment is up, None when it is not."""
+    up: dict[str, Any] | None = None
     last = 0.0
-    for at in seen:
-        if up is None or at - last > relapse:
-            up = at
-        last = at
-    if up is None or transition.t_settled - last > relapse:
-        return Interval(transition.t_settled - transition.t_fault, interval, censored=True)
-    return Interval(up - transition.t_fault, interval)
+    for sighting in seen:
+        if up is None or sighting["seen"] - last > relapse:
+            up = sighting
+        last = sighting["seen"]
+    return up if up is not None and transition.t_settled - last <= relapse else None
 
 
 def _api(answers: dict[str, Any] | None, transition: Transition, interval: float) -> Interval:

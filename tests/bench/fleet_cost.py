@@ -34,7 +34,7 @@ DENSE = {
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "10",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "60",
     "AIRFLOW__CONNECTION_TEST__REAPER_INTERVAL": "600",
-    "DR_DRILL_HANDOVER_SECONDS": "10",
+    "DR_DRILL_HANDOVER_SECONDS": "20",
 }
 """Airflow's settings of ``drills/full-scale.yaml``."""
 ON_A_TASKS_WAY = {"airflow", "postgresql"}
@@ -54,7 +54,7 @@ def main() -> None:
     console = Console()
     console.print(describe())
     pair = EmbeddedPair(f"bench-{os.getpid()}", PairSettings(
-        task_seconds=asked.task_seconds, canary_seconds=30.0))
+        task_seconds=asked.task_seconds, canary_seconds=60.0))
     meter = Meter(pair.directory)
     try:
         began = time.monotonic()

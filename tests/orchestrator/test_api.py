@@ -45,6 +45,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The ids for which a workflow was started (none is run)."""
     ids: list[str] = []
     monkeypatch.setattr(api_module.DBOS, "start_workflow", lambda _, id_: ids.append(id_))
+    monkeypatch.setattr(api_module.DBOS, "enqueue_workflow", lambda _, __, id_: ids.append(id_))
     monkeypatch.setattr(api_module._Readiness, "components", lambda *_: {})
     return ids
 

@@ -35,7 +35,7 @@ SUPERUSER = "postgres"
 REPLICATION_USER = "replicator"
 
 SETTINGS = {
-    "max_connections": "400",
+    "max_connections": "1000",
     # A region loses its power by SIGKILL: the page cache is the kernel's and stays. fsync would only
     # make every commit, and the full sync before a crash recovery, wait for this machine's disk.
     "fsync": "off",
