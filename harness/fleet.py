@@ -38,6 +38,8 @@ class Fleet:
         self._names = [f"team-{index:02d}" for index in range(size)]
         self._passwords: dict[str, str] = {}
         self.members: list[FleetMember] = []
+        self.ready = 0
+        """How many were up when the orchestrator was last asked."""
         self.orchestrator = AstroOrchestrator(
             environment.orchestrator_url, environment.organization_id, environment.cluster_id,
             environment.secret("api_token"))
@@ -55,7 +57,9 @@ class Fleet:
     def missing(self) -> list[str]:
         """The names of those that are not."""
         up = {d.name for d in self.orchestrator.deployments() if d.status == "HEALTHY"}
-        return [name for name in self._names if name not in up]
+        left = [name for name in self._names if name not in up]
+        self.ready = len(self._names) - len(left)
+        return left
 
     def describe(self) -> None:
         """Take down who the Deployments are; called once they are up."""

@@ -160,7 +160,7 @@ class Runner:
         self._fleet = Fleet(self.environment, self.drill.fleet.deployments)
         self.fleet.create(self.drill.fleet.environment)
         self._wait(self.fleet.healthy, FLEET_TIMEOUT_S, lambda: PhaseFailed(
-            f"Deployments did not come up: {', '.join(self.fleet.missing())}"))
+            f"Deployments did not come up: {', '.join(self.fleet.missing())}"), poll=SLOW_POLL_S)
         self.fleet.describe()
         self.journal.append(
             "fleet.up", seconds=time.monotonic() - began, settings=self.fleet.settings(),
@@ -451,8 +451,9 @@ class Runner:
             raise Aborted(f"the witness has not answered for {limit:.0f} s")
         states = dict(self._sampler.states) if self._sampler else {}
         self.progress.show({
-            "phase": self.phase, "fleet": len(self._fleet.members) if self._fleet else 0,
-            "up": self._up_since(self._t_fault or 0.0), "states": states,
+            "phase": self.phase, "fleet": self.drill.fleet.deployments,
+            "up": self._up_since(self._t_fault or 0.0) if self.probes
+            else self._fleet.ready if self._fleet else 0, "states": states,
             "running": states.get("running", 0), "asked": self.drill.fleet.concurrent_tasks,
             "since_fault": time.time() - self._t_fault if self._t_fault else None})
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from typing import Any
 
+import duckdb
 import pytest
 
 from harness.environments.embedded.environment import EmbeddedPair
@@ -101,11 +102,10 @@ def test_a_lagging_standby_loses_writes_and_the_count_is_the_one_that_psql_finds
                    (home.path / "out" / "journal.jsonl").read_text().splitlines()
                    if '"k":"fault.outcome"' in line and '"disrupts":true' in line)
     acked = set()
-    for line in (home.path / "out" / "evidence" / "witness.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        ours = (record["e"], record.get("s"), record["r"]) == ("ack", "ledger", "us-west-2")
-        if ours and record["t"] <= t_fault:
-            acked.add((record["d"], record["wr"], str(record["n"])))
+    witness = duckdb.read_parquet(str(home.path / "out" / "evidence" / "witness.parquet"))
+    for event, stream, region, at, *row in witness.select("e, s, r, t, d, wr, n").fetchall():
+        if (event, stream, region) == ("ack", "ledger", "us-west-2") and at <= t_fault:
+            acked.add((row[0], row[1], str(row[2])))
     there = set()
     for deployment in ("team-00", "team-01"):
         rows = psql(environment, "secondary", "airflow_" + deployment.replace("-", "_"),
@@ -147,7 +147,7 @@ def test_an_interrupted_drill_keeps_what_it_measured_and_removes_the_rest(home: 
     made = report(home, "out")
     assert made["aborted"]
     assert made["verdict"] == "INCONCLUSIVE"
-    assert (home.path / "out" / "evidence" / "witness.jsonl").exists()
+    assert (home.path / "out" / "evidence" / "witness.parquet").exists()
     assert home.environments == []
     assert home.processes() == set()
 
