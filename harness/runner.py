@@ -33,7 +33,6 @@ from harness.loader import LoadedDrill
 from harness.measures import tasks
 from harness.observers.databases import Sampler, TaskCounter, database_name, snapshot, unfinished
 from harness.observers.probes import Probes
-from harness.observers.usage import UsageObserver
 from harness.orchestrators.base import Kind, OrchestratorFailed
 from loadgen.load import LocustUsers
 
@@ -76,7 +75,6 @@ class Runner:
         self._fleet: Fleet | None = None
         self.probes: Probes | None = None
         self._sampler: Sampler | None = None
-        self._usage: UsageObserver | None = None
         self.load: LocustUsers | None = None
         self._t_fault: float | None = None
         self._snapshots = 0
@@ -177,7 +175,9 @@ class Runner:
         self.fleet.start_canaries()
         self.probes = Probes(
             self.journal, self.fleet.probe_targets(), interval=self.drill.probes.interval,
-            port=self.environment.ingress_port, resolve=self.environment.resolve)
+            port=self.environment.ingress_port, dns=self.environment.dns_address(),
+            directory=self.environment.directory / "sites" / "prober",
+            log=self.environment.logs / "prober.log")
         self.probes.start()
         self._sampler = Sampler(
             self.journal, self._task_counter(),
@@ -185,8 +185,6 @@ class Runner:
             lag=lambda: dict(self.environment.replication_lag(self._active)),
             witness=self.fleet.witness_counts)
         self.sampler.start()
-        self._usage = UsageObserver(self.journal, self.environment.usage)
-        self._usage.start()
         self._look("headless", *self.fleet.standby_is_headless("secondary"))
         self._look("standby-empty", *self.fleet.standby_runs_no_airflow("secondary"))
 
@@ -446,8 +444,10 @@ class Runner:
         self.environment.check()
         if self.load is not None and (status := self.load.ended()) is not None:
             raise EnvironmentFailed(f"locust ended with status {status}", log=self.load.log)
+        if self.probes is not None and (status := self.probes.ended()) is not None:
+            raise EnvironmentFailed(f"the prober ended with status {status}", log=self.probes.log)
         limit = self.drill.abort_when.witness_unreachable
-        if limit and self._sampler and time.monotonic() - self._sampler.witness_seen > limit:
+        if limit and self._sampler and self._sampler.witness_silent_for() > limit:
             raise Aborted(f"the witness has not answered for {limit:.0f} s")
         states = dict(self._sampler.states) if self._sampler else {}
         self.progress.show({
@@ -462,7 +462,7 @@ class Runner:
     def _tear_down(self) -> None:
         """Stop observing, keep the evidence, remove the environment: each even if one fails."""
         self.phase = "down"
-        for stop in (self.load, self.probes, self._sampler, self._usage):
+        for stop in (self.load, self.probes, self._sampler):
             if stop is not None:
                 self._attempt("stop", stop.stop)
         if os.path.exists(self.environment.logs):
@@ -503,7 +503,8 @@ def keep_evidence(environment: Environment, output: Path, book: Journal) -> None
     """Keep what an environment's parts wrote in the run directory, hashes in the journal."""
     shutil.copytree(environment.logs, output / "logs", dirs_exist_ok=True)
     sources = [("witness", "witness", environment.witness_log),
-               ("links", "links", environment.link_log)]
+               ("links", "links", environment.link_log),
+               ("usage", "usage", environment.usage_log)]
     sources += [("access", f"access-{role}-{path.parent.name}", path)
                 for role, paths in environment.access_logs().items() for path in paths]
     for table, name, source in sources:

@@ -6,8 +6,9 @@ is stored once as **Parquet** (a tenth of the size; dictionary-encoded, so still
 millions of records), and figures are queries over these columns. DuckDB streams them and spills to
 disk beyond ``MEMORY_LIMIT``, so a report's memory does not grow with the length of the run.
 
-Tables: ``witness``, ``links``, ``access``, ``held`` (the snapshots), and, straight from the journal,
-``probes``, ``samples`` and ``usage``.
+Tables: ``witness``, ``links``, ``access``, ``held`` (the snapshots),
+``usage``, and, straight from
+the journal, ``probes`` and ``samples``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ SCHEMAS: dict[str, dict[str, str]] = {
               "service": "VARCHAR", "direction": "VARCHAR", "error": "VARCHAR"},
     "access": {"role": "VARCHAR", "t": "DOUBLE", "caller": "VARCHAR", "service": "VARCHAR",
                "action": "VARCHAR", "status": "VARCHAR"},
+    # A part's CPU seconds so far and, now and then, its memory (environments.embedded.usage).
+    "usage": {"t": "DOUBLE", "group": "VARCHAR", "part": "VARCHAR", "processes": "INTEGER",
+              "cpu_s": "DOUBLE", "pss_mib": "DOUBLE"},
     # Facts (f): a ledger row, a task instance (ti), a Dag run, an XCom, a task log's key.
     "held": {"snapshot": "VARCHAR", "f": "VARCHAR", "d": "VARCHAR", "wr": "VARCHAR", "n": "BIGINT",
              "dag": "VARCHAR", "run": "VARCHAR", "task": "VARCHAR", "map": "INTEGER",
@@ -42,7 +46,7 @@ SCHEMAS: dict[str, dict[str, str]] = {
 FROM_FILE_NAME = {"access": "role", "held": "snapshot"}
 """Columns that are not in the file but in its name (``access-primary-aws``, ``settled-1``)."""
 
-BULK = {"probe", "sample", "usage"}
+BULK = {"probe", "sample"}
 """Kinds of journal events that are only ever read as tables."""
 JOURNAL_TABLES = {
     "probes": """
@@ -59,12 +63,6 @@ JOURNAL_TABLES = {
                j->>'$.lag.state' as lag_state, (j->>'$.lag.lag_s')::double as lag_s,
                (j->>'$.lag.lag_bytes')::bigint as lag_bytes
         from {lines} where j->>'$.k' = 'sample'""",
-    "usage": """
-        select (j->>'$.n')::bigint as n, (j->>'$.t')::double as t,
-               part->>'$.g' as "group", part->>'$.p' as part, (part->>'$.n')::integer as processes,
-               (part->>'$.cpu')::double as cpu_s, (part->>'$.pss')::double as pss_mib
-        from (select j, unnest(json_extract(j, '$.parts[*]')) as part
-              from {lines} where j->>'$.k' = 'usage')""",
 }
 
 

@@ -15,6 +15,8 @@ from typing import Any
 from kubernetes import client as kubernetes_client
 
 NAMESPACE = "dr-drill"
+USERS_A_SECOND = "2"
+"""Locust's ramp: every Deployment's first tasks at the same moment would only queue for the CPU."""
 
 
 @dataclass
@@ -37,7 +39,7 @@ class LocustUsers:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "locust", "-f",
                  str(Path(__file__).with_name("locustfile.py")), "--headless", "-u", users,
-                 "-r", users, "--only-summary", "--loglevel", "WARNING"],
+                 "-r", USERS_A_SECOND, "--only-summary", "--loglevel", "WARNING"],
                 cwd=self.directory, stdin=subprocess.DEVNULL, stdout=sink,
                 stderr=subprocess.STDOUT, start_new_session=True,
                 env={**os.environ, "DR_DRILL_LOAD": str(path)},

@@ -75,9 +75,8 @@ def restoration(transition: dict[str, Any]) -> str:
         left = [at + width for at, width in zip(left, widths, strict=True)]
     axes.errorbar(values, range(len(names)), xerr=transition["rto"]["error_s"] or 0, fmt="none",
                   ecolor=QUIET)
-    for name in names:
-        axes.plot(min(deployments[name]["api_s"], deployments[name]["rto_s"]), name, marker="|",
-                  color=INK, markersize=9)
+    api = [min(deployments[n]["api_s"], deployments[n]["rto_s"]) for n in names]
+    axes.plot(api, range(len(names)), linestyle="none", marker="|", color=INK, markersize=9)
     for index, name in enumerate(names):
         shown = f"{values[index]:.1f} s" if deployments[name]["restored"] else "never restored"
         end = values[index] + (transition["rto"]["error_s"] or 0)

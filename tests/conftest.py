@@ -21,6 +21,7 @@ class Story:
         self.witness: list[dict[str, Any]] = []
         self.links: list[dict[str, Any]] = []
         self.access: dict[str, list[dict[str, Any]]] = {}
+        self.usage: list[dict[str, Any]] = []
         self.snapshots: dict[str, Facts] = {}
 
     def event(self, at: float, kind: str, /, **data: Any) -> Event:
@@ -87,6 +88,7 @@ class Story:
         made = Tables()
         made.fill("witness", self.witness)
         made.fill("links", self.links)
+        made.fill("usage", self.usage)
         made.fill("access", [{"role": role, **line} for role, lines in self.access.items()
                              for line in lines])
         made.fill("held", [{"snapshot": name, **fact}

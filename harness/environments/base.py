@@ -162,6 +162,10 @@ class Environment(Protocol):
     def link_log(self) -> Path:
         """What crossed the borders of the sites."""
 
+    @property
+    def usage_log(self) -> Path:
+        """CPU and memory of the environment's parts over time (table ``usage``)."""
+
     def access_logs(self) -> Mapping[str, Sequence[Path]]:
         """The servers' own access logs, by role (``global`` for the global services)."""
 
@@ -173,12 +177,6 @@ class Environment(Protocol):
 
     def pending_objects(self, role: str) -> Mapping[str, Any]:
         """A region's S3 replication metrics, by their CloudWatch names; None where it is silent."""
-
-    def usage(self, memory: bool) -> Sequence[Mapping[str, Any]]:
-        """CPU seconds so far by group and part (``g``, ``p``, ``n`` processes, ``cpu``).
-
-        ``memory``: also their PSS in MiB (``pss``).
-        """
 
     # -- acts that only the maker of an environment can do ----------------------------------------
 

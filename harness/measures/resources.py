@@ -59,9 +59,9 @@ def resources(evidence: Evidence) -> Resources:
         cpu.setdefault(row["group"], {})[row["part"]] = round(row["cpu"], 1)
     everything = sum(sum(parts.values()) for parts in cpu.values())
     peak = tables.rows("""
-        with readings as (select n, sum(pss_mib) as mib from usage where pss_mib is not null group by n)
+        with readings as (select t, sum(pss_mib) as mib from usage where pss_mib is not null group by t)
         select "group", sum(pss_mib) as mib from usage
-        where n = (select n from readings order by mib desc limit 1) group by 1 order by 1""")
+        where t = (select t from readings order by mib desc limit 1) group by 1 order by 1""")
     by_group = {row["group"]: round(row["mib"], 1) for row in peak}
     return Resources(
         cpu, round(sum(by_group.values()), 1) if by_group else None,

@@ -41,7 +41,7 @@ class Sampler:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self.states: Counter[str] = Counter()
-        self.witness_seen = time.monotonic()
+        self._witness_silent_since: float | None = None
 
     def start(self) -> None:
         """Begin to sample."""
@@ -56,15 +56,26 @@ class Sampler:
         """Task instances in state ``running`` at the last sample, over all Deployments."""
         return self.states["running"]
 
+    def witness_silent_for(self) -> float:
+        """Seconds since the first of the questions that the witness left unanswered; 0 when it answers.
+
+        A sampler that is itself slow does not make the witness silent.
+        """
+        since = self._witness_silent_since
+        return 0.0 if since is None else time.monotonic() - since
+
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
             states, answered = self._counter.count()
             if answered:
                 self.states = states
             lag = _quietly(self._lag)
+            asked = time.monotonic()
             witness = _quietly(self._witness)
             if witness is not None:
-                self.witness_seen = time.monotonic()
+                self._witness_silent_since = None
+            elif self._witness_silent_since is None:
+                self._witness_silent_since = asked
             self._journal.append("sample", states=dict(states), answered=answered, lag=lag,
                                  witness=witness)
         self._counter.close()

@@ -1,30 +1,24 @@
 """Open-loop probes: whether each Deployment is up, seen as its users see it, by its own hostname.
 
-A probe is sent on a fixed schedule whatever the last one's answer was, so that a hung server
-cannot hide its outage by keeping its prober waiting. Each asks the Deployment's REST API for the
-latest successful run of its canary, which answers two questions at once: does the API answer, and
-when was the last task that succeeded *scheduled*?
-
-The addresses come from DNS, kept no longer than the answer's TTL, as a well-behaved client does.
+A probe is sent on a fixed schedule whatever the last one's answer was, so that a hung server cannot
+hide its outage by keeping its prober waiting. The probing itself happens in a process of its own
+(``harness.observers.prober``); this side starts it, puts each outcome into the journal, and knows the
+latest one of each Deployment.
 """
 
 from __future__ import annotations
 
-import asyncio
+import json
+import subprocess
+import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
-
-import dns.exception
-import httpx
+from pathlib import Path
 
 from harness.journal import Journal
 
-TIMEOUT_S = 3.0
-CANARY_QUERY = "/api/v2/dags/canary/dagRuns/~/taskInstances?state=success&order_by=-start_date&limit=1"
+STOP_S = 10.0
 
 
 @dataclass
@@ -34,9 +28,6 @@ class Target:
     name: str
     hostname: str
     password: str = field(repr=False)
-    token: str | None = field(default=None, repr=False)
-    address: str = ""
-    expires: float = 0.0
     last_ok: float = 0.0
     """When the last answered probe was sent (wall-clock seconds)."""
     canary_scheduled: float = 0.0
@@ -44,111 +35,69 @@ class Target:
 
 
 class Probes:
-    """Probes all Deployments from a thread of their own."""
+    """Probes all Deployments by a process of its own."""
 
     def __init__(
         self, journal: Journal, targets: Sequence[Target], *, interval: float, port: int,
-        resolve: Callable[[str], tuple[str, int]],
+        dns: tuple[str, int], directory: Path, log: Path,
     ) -> None:
         """Take the targets; nothing is sent before :meth:`start`.
 
-        ``interval``: seconds between two probes of a Deployment; ``resolve``: hostname to address
-        and TTL in seconds.
+        ``interval``: seconds between two probes of a Deployment; ``dns``: who resolves their names;
+        ``directory``: the process's, its mark of ownership.
         """
         self._journal, self.targets = journal, list(targets)
-        self._interval, self._port, self._resolve = interval, port, resolve
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
+        self._by_name: Mapping[str, Target] = {target.name: target for target in self.targets}
+        self._config = {
+            "interval": interval, "port": port, "dns": list(dns),
+            "targets": [{"name": t.name, "hostname": t.hostname, "password": t.password}
+                        for t in self.targets]}
+        self._directory, self._log = directory, log
+        self._process: subprocess.Popen[str] | None = None
+        self._thread = threading.Thread(target=self._listen, name="probes", daemon=True)
 
     def start(self) -> None:
         """Begin to probe."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as sink:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.observers.prober"], cwd=self._directory, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sink, start_new_session=True)
+        assert self._process.stdin is not None
+        # Passwords go through the pipe: neither into a file nor into an argument list.
+        self._process.stdin.write(json.dumps(self._config) + "\n")
+        self._process.stdin.flush()
         self._thread.start()
+
+    def ended(self) -> int | None:
+        """The exit status when it has ended by itself, otherwise None."""
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def log(self) -> Path:
+        """Where it writes what it has to say."""
+        return self._log
 
     def stop(self) -> None:
         """Send no more probes and wait for the answers of those that are out."""
-        self._stop.set()
-        self._thread.join(TIMEOUT_S + 2)
-
-    def _run(self) -> None:
-        asyncio.run(self._probe_all())
-
-    async def _probe_all(self) -> None:
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=len(self.targets))
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits) as client:
-            loop = asyncio.get_running_loop()
-            running: set[asyncio.Task[None]] = set()
-            begin, tick = loop.time(), 0
-            spread = self._interval / max(1, len(self.targets))
-            while not self._stop.is_set():
-                target = self.targets[tick % len(self.targets)]
-                due = begin + tick * spread
-                tick += 1
-                if (wait := due - loop.time()) > 0:
-                    await asyncio.sleep(wait)
-                task = loop.create_task(self._probe(client, target, loop.time() - due))
-                running.add(task)
-                task.add_done_callback(running.discard)
-            if running:
-                await asyncio.wait(running, timeout=TIMEOUT_S)
-
-    async def _probe(self, client: httpx.AsyncClient, target: Target, late: float) -> None:
-        sent, loop = time.time(), asyncio.get_running_loop()
-        began = loop.time()
-        outcome, canary, error = "failed", None, None
+        if self._process is None or self._process.stdin is None:
+            return
+        self._process.stdin.close()
         try:
-            address = await self._address(target)
-            answer = await self._ask(client, target, address)
-            if answer.status_code == 200:
-                outcome = "ok"
-                canary = _canary(answer.json())
-            else:
-                error = f"HTTP {answer.status_code}"
-        except httpx.TimeoutException:
-            outcome, error = "unknown", "no answer in time"
-        except (httpx.HTTPError, dns.exception.DNSException, ValueError, OSError) as problem:
-            error = type(problem).__name__
-        seen: dict[str, Any] = {
-            "d": target.name, "sent": round(sent, 4), "ms": round((loop.time() - began) * 1000, 1),
-            "late_ms": round(late * 1000, 1), "outcome": outcome, "error": error,
-            "address": target.address or None, "canary": canary,
-        }
-        if outcome == "ok":
-            target.last_ok = sent
-            target.canary_scheduled = (canary or {}).get("scheduled", target.canary_scheduled)
-        self._journal.append("probe", **seen)
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(STOP_S)
+        self._thread.join(STOP_S)
 
-    async def _ask(
-        self, client: httpx.AsyncClient, target: Target, address: str
-    ) -> httpx.Response:
-        base, host = f"http://{address}:{self._port}", {"host": target.hostname}
-        if target.token is None:
-            login = await client.post(
-                f"{base}/auth/token", headers=host,
-                json={"username": "admin", "password": target.password})
-            if login.status_code != 201:
-                return login
-            target.token = str(login.json()["access_token"])
-        answer = await client.get(
-            base + CANARY_QUERY, headers={**host, "authorization": f"Bearer {target.token}"})
-        if answer.status_code == 401:
-            target.token = None
-        return answer
-
-    async def _address(self, target: Target) -> str:
-        if time.monotonic() >= target.expires:
-            address, ttl = await asyncio.to_thread(self._resolve, target.hostname)
-            target.address, target.expires = address, time.monotonic() + ttl
-        return target.address
-
-
-def _canary(body: dict[str, Any]) -> dict[str, Any] | None:
-    found = body.get("task_instances") or []
-    if not found or not found[0].get("scheduled_when"):
-        return None
-    ti = found[0]
-    return {"run": ti["dag_run_id"], "scheduled": _seconds(ti["scheduled_when"]),
-            "ended": _seconds(ti["end_date"])}
-
-
-def _seconds(stamp: str) -> float:
-    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+    def _listen(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            seen = json.loads(line)
+            target = self._by_name[seen["d"]]
+            if seen["outcome"] == "ok":
+                target.last_ok = seen["sent"]
+                canary = seen.get("canary") or {}
+                target.canary_scheduled = canary.get("scheduled", target.canary_scheduled)
+            self._journal.append("probe", **seen)

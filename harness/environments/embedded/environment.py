@@ -66,7 +66,6 @@ from harness.environments.embedded.processes import (
     spawn,
 )
 from harness.environments.embedded.site import SiteConfig
-from harness.environments.embedded.usage import Meter, as_json
 from harness.lines import LinesClient
 
 READY_TIMEOUT = 90.0
@@ -100,7 +99,6 @@ class EmbeddedPair:
         self._components: dict[str, Component] = {}
         self._tokens: dict[str, str] = {}
         self._block: Block | None = None
-        self._meter = Meter(self.directory)
         self._http = httpx.Client(timeout=3, verify=False)  # plain HTTP: no TLS context is needed
         self.image_settings: dict[str, str] = {}
 
@@ -203,6 +201,11 @@ class EmbeddedPair:
     def link_log(self) -> Path:
         """What passed the links."""
         return self.directory / "sites" / "links" / "links.jsonl"
+
+    @property
+    def usage_log(self) -> Path:
+        """CPU and memory of all parts over time; see :mod:`.usage`."""
+        return self.directory / "sites" / "meter" / "usage.jsonl"
 
     def access_logs(self) -> dict[str, list[Path]]:
         """The servers' own access logs, by role (``global`` for us-east-1)."""
@@ -327,7 +330,9 @@ class EmbeddedPair:
         directory = self._site_directory("image") / "node"
         directory.mkdir()
         (directory / "image.json").write_text(done.stdout)
-        self._spawn("airflow image", "harness.environments.embedded.node.zygote", "image")
+        # One malloc arena: a forked process with many threads would touch one for each of them.
+        self._spawn("airflow image", "harness.environments.embedded.node.zygote", "image",
+                    environment={"MALLOC_ARENA_MAX": "1"})
 
     def _start_outside(self) -> None:
         token = self._tokens["control_token"]
@@ -337,6 +342,8 @@ class EmbeddedPair:
             "host": self.block.service(Site.OUTSIDE, WITNESS), "port": WITNESS.port,
             "token": self._tokens["witness_token"], "log": str(self.witness_log)})
         self._spawn("aws us-east-1", "harness.environments.embedded.aws.server", "us-east-1")
+        self._spawn("meter", "harness.environments.embedded.usage", "meter", {
+            "root": str(self.directory), "observer": os.getpid(), "log": str(self.usage_log)})
         self._await_port("links", Site.OUTSIDE, LINKS)
         self._await_port("witness", Site.OUTSIDE, WITNESS)
 
@@ -445,10 +452,6 @@ class EmbeddedPair:
         answer = self._http.get(url, headers={"x-dr-token": self._tokens["control_token"]})
         return dict(answer.raise_for_status().json())
 
-    def usage(self, memory: bool) -> Sequence[Mapping[str, Any]]:
-        """CPU seconds so far, and PSS, by part; see :mod:`.usage`."""
-        return as_json(self._meter.read(memory=memory))
-
     def check(self) -> None:
         """Raise EnvironmentFailed when a component has died that nobody killed on purpose."""
         for component in self._components.values():
@@ -481,7 +484,8 @@ class EmbeddedPair:
             client.close()
 
     def _spawn(
-        self, name: str, module: str, site: str, config: dict[str, Any] | None = None
+        self, name: str, module: str, site: str, config: dict[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         directory = self._site_directory(site)
         path = directory / "site.json"
@@ -489,7 +493,8 @@ class EmbeddedPair:
             path = directory / "config.json"
             write_private(path, json.dumps(config, indent=1))
         self._components[name] = spawn(
-            name, module, directory=directory, log=self.log_of(name), arguments=[str(path)])
+            name, module, directory=directory, log=self.log_of(name), arguments=[str(path)],
+            environment=environment)
 
     def log_of(self, name: str) -> Path:
         """Where a component's output goes."""

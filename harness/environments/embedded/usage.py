@@ -1,5 +1,9 @@
 """What an embedded environment costs: CPU seconds and memory of its processes, by part.
 
+``python -m harness.environments.embedded.usage CONFIG`` writes a line for each part every few seconds;
+a process of its own, because adding up the memory of a fleet takes seconds, and they must not come out
+of what the probes are given.
+
 Read from ``/proc``: CPU time of every process whose working directory lies in the environment, and
 its *proportional set size* (PSS: memory that forked processes share is counted once). The CPU of a
 process that came and went between two readings is found in what its parent has reaped. What is lost
@@ -9,22 +13,28 @@ interval before a region is killed).
 Parts belong to one of four **groups**: ``airflow``, ``postgresql``, ``servers`` (AWS endpoints,
 Kubernetes APIs, nodes, ingresses, DNS and the orchestrator with its reconcilers: the system and what
 it stands on) and ``harness`` (the observer: links, witness, ledger writers, Locust, and the drill's
-own process with its probes).
+own process and its probes).
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import sys
+import time
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.environments.embedded.processes import processes_in
 
+CPU_EVERY_S = 10.0
+MEMORY_EVERY_S = 90.0
+"""PSS is read rarely: the kernel walks the page tables of every process for it."""
 TICKS = os.sysconf("SC_CLK_TCK")
-HARNESS_SITES = {"links", "witness", "users", "ledger"}
+HARNESS_SITES = {"links", "witness", "users", "prober"}
 Part = tuple[str, str]
 """Group and name."""
 
@@ -54,17 +64,18 @@ class Use:
 
 
 class Meter:
-    """Reads the use of all processes of one environment, and of this process as the observer."""
+    """Reads the use of all processes of one environment, and of the drill's own process."""
 
-    def __init__(self, root: Path) -> None:
-        """``root``: the environment's directory."""
-        self._root = root.resolve()
+    def __init__(self, root: Path, observer: int | None = None) -> None:
+        """``root``: the environment's directory; ``observer``: the process id of the drill itself."""
+        self._root, self._observer = root.resolve(), observer
         self._seen: dict[tuple[int, int], Seen] = {}
-        self._base = _own_cpu()
 
     def read(self, *, memory: bool) -> list[Use]:
         """One reading, largest CPU first; ``memory`` also adds up PSS, which takes longer."""
-        pids = processes_in(self._root)
+        pids = processes_in(self._root) | {os.getpid()}
+        if self._observer is not None:
+            pids.add(self._observer)
         living: set[tuple[int, int]] = set()
         pss: dict[Part, float] = defaultdict(float)
         for pid in pids:
@@ -80,12 +91,7 @@ class Meter:
                     pss[part] += _pss(pid)
         for key, seen in self._seen.items():
             seen.alive = key in living
-        observer = ("harness", "drill")
-        if memory:
-            pss[observer] += _pss(os.getpid())
         cpu, count = self._totals()
-        cpu[observer] += _own_cpu() - self._base
-        count[observer] += 1
         return sorted(
             (Use(part[0], part[1], count.get(part, 0), round(seconds, 2),
                  round(pss[part], 1) if memory else None) for part, seconds in cpu.items()),
@@ -105,6 +111,10 @@ class Meter:
         return cpu, count
 
     def _part(self, pid: int) -> Part:
+        if pid == self._observer:
+            return "harness", "drill"
+        if pid == os.getpid():
+            return "harness", "meter"
         place = Path(os.readlink(f"/proc/{pid}/cwd").removesuffix(" (deleted)"))
         parts = place.relative_to(self._root).parts
         site = parts[1] if len(parts) > 1 else "other"
@@ -124,10 +134,25 @@ class Meter:
         return "servers", _server(pid, site)
 
 
-def as_json(uses: list[Use]) -> list[Mapping[str, object]]:
-    """A reading as the journal holds it: short keys, because there are many."""
-    return [{"g": u.group, "p": u.part, "n": u.processes, "cpu": u.cpu_s,
-             **({"pss": u.pss_mib} if u.pss_mib is not None else {})} for u in uses]
+def watch(config: dict[str, Any]) -> None:
+    """Append readings to a file until killed, or until the harness is gone."""
+    meter = Meter(Path(config["root"]), observer=config["observer"])
+    next_memory = 0.0
+    with Path(config["log"]).open("a") as sink:
+        while True:
+            memory = time.monotonic() >= next_memory
+            if memory:
+                next_memory = time.monotonic() + MEMORY_EVERY_S
+            now = time.time()
+            for use in meter.read(memory=memory):
+                sink.write(json.dumps({"t": now, **asdict(use)}, separators=(",", ":")) + "\n")
+            sink.flush()
+            time.sleep(CPU_EVERY_S)
+
+
+def main() -> None:
+    """Watch the environment of the configuration file given as the only argument."""
+    watch(json.loads(Path(sys.argv[1]).read_text()))
 
 
 def _server(pid: int, site: str) -> str:
@@ -145,13 +170,12 @@ def _stat(pid: int) -> tuple[int, int, float, float]:
     return int(fields[19]), int(fields[1]), own, reaped
 
 
-def _own_cpu() -> float:
-    times = os.times()
-    return times.user + times.system
-
-
 def _pss(pid: int) -> float:
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     return 0.0
+
+
+if __name__ == "__main__":
+    main()

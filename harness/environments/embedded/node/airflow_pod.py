@@ -13,6 +13,8 @@ import random
 import sys
 from pathlib import Path
 
+API_THREADS = 4
+
 
 def run(argv: list[str]) -> int:
     """Run a container's command in this process; its exit status.
@@ -80,11 +82,17 @@ def api_server() -> int:
     """``airflow api-server`` with one worker, on the pod's address."""
     import uvicorn
     from airflow.api_fastapi.app import cached_app
+    from anyio.to_thread import current_default_thread_limiter
 
     class CalmServer(uvicorn.Server):
-        """Looks once a second, not ten times, whether it should stop: 80 servers idle on two cores."""
+        """Made for a fleet on two cores.
+
+        It looks once a second, not ten times, whether it should stop, and has few worker threads: each
+        of them would hold memory and a database connection.
+        """
 
         async def main_loop(self) -> None:
+            current_default_thread_limiter().total_tokens = API_THREADS
             while not await self.on_tick(0):
                 await asyncio.sleep(1.0)
 
