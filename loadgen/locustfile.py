@@ -31,8 +31,8 @@ from harness.lines import LinesClient
 from loadgen.shapes import SHAPES, Shape
 
 CONFIG: dict[str, Any] = json.loads(Path(os.environ["DR_DRILL_LOAD"]).read_text())
-PACE_S = max(3.0, len(CONFIG["deployments"]) / 8)
-"""Seconds between two looks of a user: some eight requests a second over the whole fleet."""
+PACE_S = max(3.0, len(CONFIG["deployments"]) / 4)
+"""Seconds between two looks of a user: at most some four requests a second over the whole fleet."""
 HEADROOM = 1.15
 """Aim above the asked number: tasks end all the time, and new ones take seconds to start."""
 RUNS_AT_ONCE = 2

@@ -19,7 +19,7 @@ import httpx
 
 from orchestrator.kubernetes_region import KubernetesRegion
 
-POLL = 1.0
+POLL = 2.0
 
 
 def main() -> None:

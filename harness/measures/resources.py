@@ -1,9 +1,9 @@
 """What a drill cost: CPU and memory by part, the harness's own share, and CPU per task instance.
 
 CPU is what the kernel counted for each process. Memory is the *proportional set size*, in which pages
-that forked processes share are counted once; its peak is the largest of the readings (about one in
-90 s), so a short spike can be missed. **Harness share** is the CPU of the observer (probes, sampler,
-links, witness, ledger writers, Locust) as a share of all. **CPU per task instance, all in,** is
+that forked processes share are counted once; its peak is the largest of the readings (one in two to
+three minutes), so a short spike can be missed. **Harness share** is the CPU of the observer (probes,
+sampler, links, witness, ledger writers, Locust) as a share of all. **CPU per task instance, all in,** is
 all CPU of Airflow, PostgreSQL, the AWS endpoints and the witness while the load was held, by the task
 instances that ended in that time; what the fleet takes when it is idle is in it.
 

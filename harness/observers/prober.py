@@ -25,7 +25,7 @@ import dns.asyncresolver
 import dns.exception
 import httpx
 
-TIMEOUT_S = 3.0
+TIMEOUT_S = 8.0
 COUNT_QUERY = "/api/v2/dagStats?dag_ids=canary"
 LATEST_QUERY = "/api/v2/dags/canary/dagRuns/~/taskInstances?state=success&order_by=-start_date&limit=1"
 

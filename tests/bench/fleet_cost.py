@@ -13,6 +13,7 @@ import argparse
 import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -21,22 +22,14 @@ from harness.environments.embedded.environment import EmbeddedPair
 from harness.environments.embedded.layout import PairSettings
 from harness.environments.embedded.usage import Meter, Use
 from harness.fleet import Fleet
+from harness.loader import load
 from harness.observers.databases import TaskCounter
 from harness.schema import LedgerSpec
 from loadgen.load import LocustUsers
 from tests.bench.machine import describe
 
-DENSE = {
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "10",
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "60",
-    "AIRFLOW__SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "60",
-    "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "10",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "10",
-    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "60",
-    "AIRFLOW__CONNECTION_TEST__REAPER_INTERVAL": "600",
-    "DR_DRILL_HANDOVER_SECONDS": "20",
-}
-"""Airflow's settings of ``drills/full-scale.yaml``."""
+FULL_SCALE = load(Path(__file__).parents[2] / "drills" / "full-scale.yaml").drill.fleet
+"""Where Airflow's settings and the canary's interval come from."""
 ON_A_TASKS_WAY = {"airflow", "postgresql"}
 TASK_PARTS = {"aws", "witness"}
 Reading = Mapping[tuple[str, str], Use]
@@ -54,13 +47,13 @@ def main() -> None:
     console = Console()
     console.print(describe())
     pair = EmbeddedPair(f"bench-{os.getpid()}", PairSettings(
-        task_seconds=asked.task_seconds, canary_seconds=60.0))
+        task_seconds=asked.task_seconds, canary_seconds=FULL_SCALE.canary))
     meter = Meter(pair.directory)
     try:
         began = time.monotonic()
         pair.up()
         fleet = Fleet(pair, asked.deployments)
-        fleet.create(DENSE)
+        fleet.create(FULL_SCALE.environment)
         while not fleet.healthy():
             pair.check()
             time.sleep(0.5)
@@ -81,8 +74,8 @@ def loaded(console: Console, pair: EmbeddedPair, fleet: Fleet, meter: Meter,
     """Put the load on and print what it costs."""
     fleet.start_ledger(LedgerSpec.model_validate({"rows-per-second": 1.0}))
     fleet.start_canaries()
-    load = LocustUsers(pair.directory / "sites" / "users", pair.logs / "locust.log")
-    load.start(fleet.load_config(asked.tasks, 1))
+    users = LocustUsers(pair.directory / "sites" / "users", pair.logs / "locust.log")
+    users.start(fleet.load_config(asked.tasks, 1))
     began = time.monotonic()
     counter = TaskCounter([d.name for d in fleet.members],
                           lambda name: pair.database("primary", name))

@@ -69,6 +69,7 @@ def _copy_forever(config: dict[str, Any], zone: ZoneCopy) -> None:
     )
     zone_id = None
     while True:
+        began = time.monotonic()
         try:
             if zone_id is None:
                 zones = client.list_hosted_zones()["HostedZones"]
@@ -78,7 +79,8 @@ def _copy_forever(config: dict[str, Any], zone: ZoneCopy) -> None:
                 zone.replace(list(answer["ResourceRecordSets"]))
         except (BotoCoreError, ClientError) as error:
             print(f"zone not refreshed: {error}", flush=True)
-        time.sleep(REFRESH)
+        # A large zone takes long to list: it must not cost more than a fortieth of a core to follow.
+        time.sleep(max(REFRESH, 40 * (time.monotonic() - began)))
 
 
 def main() -> None:
