@@ -34,13 +34,15 @@ def main() -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Run directory (default runs/ID).")
 @click.option("--seed", type=int, help="Seed of everything random (default: drawn, and recorded).")
 @click.option("--keep", is_flag=True, help="Leave the environment running, to look at it.")
-def run(file: Path, output: Path | None, seed: int | None, keep: bool) -> None:
+@click.option("--workers", type=click.IntRange(0, 64), default=0,
+              help="Spread the load's users over so many Locust workers.")
+def run(file: Path, output: Path | None, seed: int | None, keep: bool, workers: int) -> None:
     """Run the drill in FILE and write its report."""
     loaded = _load_or_exit(file)
     try:
         from harness import session
 
-        sys.exit(session.run(loaded, output, seed, keep))
+        sys.exit(session.run(loaded, output, seed, keep, workers))
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
@@ -130,11 +132,13 @@ def report(run_directory: Path) -> None:
 
 
 @main.command()
-def doctor() -> None:
-    """Look whether this machine can run drills, and say what to do where it cannot."""
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+def doctor(file: Path | None) -> None:
+    """Look whether this machine can run drills (or the one in FILE); say what to do if it cannot."""
+    loaded = _load_or_exit(file) if file else None
     from harness import planning
 
-    ok, text = planning.doctor()
+    ok, text = planning.doctor(loaded.drill if loaded else None)
     click.echo(text)
     sys.exit(0 if ok else BROKEN)
 

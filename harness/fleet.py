@@ -27,6 +27,7 @@ from harness.tables import Tables
 from loadgen.load import apply_ledger
 
 LOOK_TIMEOUT_S = 60.0
+LOCUST_PORT = 5557
 LOOKS_AT_ONCE = 4
 
 
@@ -99,6 +100,8 @@ class Fleet:
             "scheduler_sleep_s": self.settings()["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"],
             "dns": self._environment.dns_address(), "port": self._environment.ingress_port,
             "witness": self._environment.witness_address(),
+            # An address of the run's own, so that two drills' Locust masters do not meet.
+            "master": [self._environment.dns_address()[0], LOCUST_PORT],
             "regions": self._environment.public_addresses(),
         }
 

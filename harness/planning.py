@@ -7,13 +7,13 @@ import platform
 import shutil
 from pathlib import Path
 
+from harness import sizing
 from harness.claims import CLAIMS
 from harness.durations import show_duration
 from harness.environments.embedded.addresses import AWS, bindable
 from harness.loader import InvalidDrill, LoadedDrill, load
+from harness.schema import Drill, FleetSpec, ProbeSpec
 
-BASE_MIB, DEPLOYMENT_MIB = 1700, 160
-"""Measured with 8 Deployments under load (docs/benchmarks.md), rounded up for load and harness."""
 DISK_MIB = 3000
 
 
@@ -33,12 +33,20 @@ def describe(loaded: LoadedDrill) -> str:
     lines.append("  targets")
     for name, value in drill.targets.model_dump(by_alias=True, exclude_none=True).items():
         lines.append(f"    {name}: {value}")
-    need, have = estimated_memory(drill.fleet.deployments), available_memory()
-    lines.append(f"  memory        about {need} MiB, {have} MiB available")
-    if need > have:
-        most = max(0, (have - BASE_MIB) // DEPLOYMENT_MIB)
-        lines.append(f"  this machine is too small for it: at most {most} Deployments would fit")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_fits(drill)])
+
+
+def _fits(drill: Drill) -> list[str]:
+    fleet, machine = drill.fleet, sizing.Machine.here()
+    wanted = sizing.need(fleet, drill.probes)
+    lines = [f"  memory        about {wanted.memory_mib} MiB, {machine.memory_mib} MiB available",
+             f"  CPU           about {wanted.cores:.1f} cores busy under load, of {machine.cores}"]
+    if short := sizing.shortfalls(fleet, drill.probes, machine):
+        most = sizing.largest(fleet, drill.probes, machine)
+        lines += [f"  too small     {reason}" for reason in short]
+        lines.append(f"  largest fleet this machine could hold, with as many tasks each: {most} "
+                     f"Deployments, {most * fleet.concurrent_tasks // fleet.deployments} tasks")
+    return lines
 
 
 def library_table(library: Path) -> str:
@@ -63,8 +71,11 @@ def claims_table(library: Path) -> str:
     return "\n".join(rows)
 
 
-def doctor() -> tuple[bool, str]:
-    """Whether drills can run here, and a line for each thing that was looked at."""
+def doctor(drill: Drill | None = None) -> tuple[bool, str]:
+    """Whether drills can run here, and a line for each thing that was looked at.
+
+    ``drill``: the one whose fleet must fit; otherwise a fleet of 8 with 125 tasks.
+    """
     from harness.environments.embedded.layout import environments_root
     from harness.environments.embedded.postgres import PostgresError, binaries
 
@@ -83,9 +94,14 @@ def doctor() -> tuple[bool, str]:
     free = shutil.disk_usage(root.parent if not root.exists() else root).free // 2**20
     checks.append((free > DISK_MIB, f"{free} MiB of disk free",
                    f"a drill writes up to {DISK_MIB} MiB; set DR_DRILL_HOME to a larger disk"))
-    memory, need = available_memory(), estimated_memory(8)
-    checks.append((memory > need, f"{memory} MiB of memory available",
-                   f"8 Deployments need about {need} MiB; use a smaller fleet"))
+    fleet = drill.fleet if drill else FleetSpec()
+    probes, machine = drill.probes if drill else ProbeSpec(), sizing.Machine.here()
+    short = sizing.shortfalls(fleet, probes, machine)
+    checks.append((
+        not short, f"{machine.memory_mib} MiB of memory available and {machine.cores} cores for "
+        f"{fleet.deployments} Deployments with {fleet.concurrent_tasks} tasks",
+        "; ".join(short) + "; the largest fleet that would fit has "
+        f"{sizing.largest(fleet, probes, machine)} Deployments"))
     try:
         postgres = binaries() / "postgres"
         checks.append((postgres.exists(), f"PostgreSQL at {postgres}", "run 'uv sync' again"))
@@ -94,16 +110,3 @@ def doctor() -> tuple[bool, str]:
     lines = [("ok    " if ok else "FAIL  ") + what + ("" if ok else f"\n      {fix}")
              for ok, what, fix in checks]
     return all(ok for ok, _, _ in checks), "\n".join(lines)
-
-
-def estimated_memory(deployments: int) -> int:
-    """MiB that a pair with so many Deployments needs under load."""
-    return BASE_MIB + deployments * DEPLOYMENT_MIB
-
-
-def available_memory() -> int:
-    """MiB that this machine can still give."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) // 1024
-    return 0

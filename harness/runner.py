@@ -64,11 +64,14 @@ class Runner:
     """Runs one drill in one environment and leaves a run directory."""
 
     def __init__(self, loaded: LoadedDrill, environment: Environment, output: Path, run_id: str,
-                 progress: Progress, seed: int, keep: bool = False) -> None:
-        """``keep``: leave the environment running at the end, for somebody to look at."""
+                 progress: Progress, seed: int, keep: bool = False, workers: int = 0) -> None:
+        """``keep``: leave the environment running at the end, for somebody to look at.
+
+        ``workers``: Locust workers to spread the load users over (0: one process).
+        """
         self.loaded, self.drill = loaded, loaded.drill
         self.environment, self.output, self.run_id = environment, output, run_id
-        self.progress, self.keep = progress, keep
+        self.progress, self.keep, self.workers = progress, keep, workers
         self.journal = Journal(output)
         self.seed, self.chance = seed, random.Random(seed)
         self.phase = "up"
@@ -203,7 +206,7 @@ class Runner:
         """Start the load; wait until it runs at the asked size, then hold it there."""
         asked = self.drill.fleet.concurrent_tasks
         self.load = LocustUsers(self.environment.directory / "sites" / "users",
-                                self.environment.logs / "locust.log")
+                                self.environment.logs / "locust.log", self.workers)
         self.journal.append("load.started", asked=asked)
         self.load.start(self.fleet.load_config(asked, self.seed))
         best = 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from harness import sizing
 from harness.durations import show_duration
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded.environment import EmbeddedPair
@@ -35,7 +36,8 @@ BROKEN = 4
 INTERRUPTED = 130
 
 
-def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool = False) -> int:
+def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool = False,
+        workers: int = 0) -> int:
     """Run a drill, write its reports, say where; the exit code."""
     from reports import document, writer
 
@@ -50,8 +52,12 @@ def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool =
         environment = _environment(loaded, run_id, output)
         progress = make(console, f"drill {loaded.drill.metadata.name}")
         progress.say(f"run {run_id}, written to {output}")
+        for short in sizing.shortfalls(loaded.drill.fleet, loaded.drill.probes,
+                                       sizing.Machine.here()):
+            progress.say(f"this machine is small for it: {short} (drill plan says what would fit)")
         runner = Runner(loaded, environment, output, run_id, progress,
-                        random.SystemRandom().getrandbits(32) if seed is None else seed, keep)
+                        random.SystemRandom().getrandbits(32) if seed is None else seed, keep,
+                        workers)
     except OSError as error:
         console.print(f"{output} cannot be written: {error}", style="red")
         return BROKEN

@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ USERS_A_SECOND = "2"
 
 @dataclass
 class LocustUsers:
-    """The Locust process of a drill. Its directory is its mark of ownership."""
+    """The Locust processes of a drill. Their directory is their mark of ownership."""
 
     directory: Path
     log: Path
-    process: subprocess.Popen[bytes] | None = None
+    workers: int = 0
+    """Locust workers beside the master (Locust's distributed mode); 0: one process does it all."""
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, config: Mapping[str, Any]) -> None:
         """Start one user a Deployment (``config``: see ``loadgen.locustfile``)."""
@@ -33,31 +35,45 @@ class LocustUsers:
         path = self.directory / "load.json"
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "w") as sink:
-            json.dump(config, sink)
-        users = str(len(config["deployments"]))
+            json.dump({**config, "workers": max(1, self.workers)}, sink)
+        # Every worker gets as many users as the largest share; those without a Deployment idle.
+        parts = max(1, self.workers)
+        users = str(parts * -(-len(config["deployments"]) // parts))
+        host, port = config["master"]
+        headless = ["--headless", "-u", users, "-r", USERS_A_SECOND, "--only-summary"]
+        if not self.workers:
+            self._start(path, headless)
+            return
+        self._start(path, [*headless, "--master", "--master-bind-host", host,
+                           "--master-bind-port", str(port), "--expect-workers", str(self.workers)])
+        for _ in range(self.workers):
+            self._start(path, ["--worker", "--master-host", host, "--master-port", str(port)])
+
+    def _start(self, config: Path, arguments: Sequence[str]) -> None:
         with self.log.open("ab") as sink:
-            self.process = subprocess.Popen(
+            self.processes.append(subprocess.Popen(
                 [sys.executable, "-m", "locust", "-f",
-                 str(Path(__file__).with_name("locustfile.py")), "--headless", "-u", users,
-                 "-r", USERS_A_SECOND, "--only-summary", "--loglevel", "WARNING"],
+                 str(Path(__file__).with_name("locustfile.py")), *arguments, "--loglevel", "WARNING"],
                 cwd=self.directory, stdin=subprocess.DEVNULL, stdout=sink,
                 stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, "DR_DRILL_LOAD": str(path)},
-            )
+                env={**os.environ, "DR_DRILL_LOAD": str(config)},
+            ))
 
     def ended(self) -> int | None:
-        """The exit status when it has ended by itself, otherwise None."""
-        return None if self.process is None else self.process.poll()
+        """The exit status of one that has ended by itself, otherwise None."""
+        return next((code for p in self.processes if (code := p.poll()) is not None), None)
 
     def stop(self) -> None:
         """Stop the users."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes:
             try:
-                self.process.wait(10)
+                process.wait(10)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(5)
+                process.kill()
+                process.wait(5)
 
 
 def apply_ledger(

@@ -1,9 +1,10 @@
 """Locust users that keep the asked number of task instances running.
 
-One user a Deployment. Every few seconds it asks its Deployment, through its hostname and with the
-official Airflow client, how many task instances run or are about to, and triggers as many Dag runs
-as are missing. Users stop sending while the system hangs (they are a closed loop), so nothing is
-measured through them; but each Dag run whose creation was acknowledged is told to the witness.
+One user a Deployment, over as many Locust workers as the drill was told to use. Every few seconds it
+asks its Deployment, through its hostname and with the official Airflow client, how many task instances
+run or are about to, and triggers as many Dag runs as are missing. Users stop sending while the system
+hangs (they are a closed loop), so nothing is measured through them; but each Dag run whose creation
+was acknowledged is told to the witness.
 
 Configuration comes from the file named by ``DR_DRILL_LOAD`` (see ``loadgen.load``).
 """
@@ -55,7 +56,12 @@ class DeploymentUser(User):
     def on_start(self) -> None:
         """Take the next Deployment."""
         deployments = CONFIG["deployments"]
-        self.deployment = deployments[next(_numbers) % len(deployments)]
+        # Which of the workers this is, counted from 0 (a single process has no index).
+        worker = max(0, getattr(self.environment.runner, "worker_index", 0))
+        number = worker + next(_numbers) * CONFIG["workers"]
+        self.deployment: Any = deployments[number] if number < len(deployments) else None
+        if self.deployment is None:
+            return
         self.share = HEADROOM * CONFIG["concurrent_tasks"] / len(deployments)
         self.address, self.expires, self.token = "", 0.0, ""
         self.chance = random.Random(f"{CONFIG['seed']}/{self.deployment['name']}")
@@ -68,6 +74,8 @@ class DeploymentUser(User):
     @task
     def keep_busy(self) -> None:
         """Look how much is missing, and start that much."""
+        if self.deployment is None:
+            return  # there are more users than Deployments: workers have equal numbers of users
         try:
             api = self._api()
             missing = self.share - self._measured("count", lambda: self._live(api))

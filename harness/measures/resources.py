@@ -3,9 +3,9 @@
 CPU is what the kernel counted for each process. Memory is the *proportional set size*, in which pages
 that forked processes share are counted once; its peak is the largest of the readings (one in two to
 three minutes), so a short spike can be missed. **Harness share** is the CPU of the observer (probes,
-sampler, links, witness, ledger writers, Locust) as a share of all. **CPU per task instance, all in,** is
-all CPU of Airflow, PostgreSQL, the AWS endpoints and the witness while the load was held, by the task
-instances that ended in that time; what the fleet takes when it is idle is in it.
+sampler, links, witness, ledger writers, Locust) as a share of all. **CPU per task instance, all
+in,** is all CPU of Airflow, PostgreSQL, the AWS endpoints and the witness while the load was held, by
+the task instances that ended in that time; what the fleet takes when it is idle is in it.
 
 It does **not** say what Airflow would cost elsewhere: no task does any work here, and many settings
 (printed in the report) trade speed for density.

@@ -44,7 +44,7 @@ def test_plan_says_what_would_happen_and_starts_nothing() -> None:
 def test_list_names_every_drill_and_every_claim() -> None:
     assert "region-outage.yaml" in drill("list").output
     claims = drill("list", "--claims").output
-    assert "XR-05  lossy-outage, region-outage" in claims
+    assert "XR-05  full-scale, lossy-outage, region-outage" in claims
     assert "XR-18  -" in claims
 
 
