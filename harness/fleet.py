@@ -97,7 +97,6 @@ class Fleet:
             "deployments": [{"name": d.name, "hostname": d.hostname,
                              "password": self._passwords[d.name]} for d in self.members],
             "concurrent_tasks": concurrent_tasks, "seed": seed,
-            "scheduler_sleep_s": self.settings()["AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME"],
             "dns": self._environment.dns_address(), "port": self._environment.ingress_port,
             "witness": self._environment.witness_address(),
             # An address of the run's own, so that two drills' Locust masters do not meet.
