@@ -71,3 +71,15 @@ def test_evidence_that_was_changed_after_the_run_is_refused(tmp_path: Path) -> N
     path.write_text(json.dumps({"e": "try"}) + "\n")
     with pytest.raises(CorruptJournal, match="was changed after the run"):
         evidence.load(tmp_path)
+
+
+def test_kinds_that_are_left_out_are_checked_all_the_same(tmp_path: Path) -> None:
+    book = Journal(tmp_path)
+    for kind in ("a", "probe", "b"):
+        book.append(kind, value=1)
+    book.close()
+    assert [e.kind for e in journal.read(tmp_path, without={"probe"})] == ["a", "b"]
+    text = book.path.read_text().replace('"k":"probe","value":1', '"k":"probe","value":2')
+    book.path.write_text(text)
+    with pytest.raises(CorruptJournal, match=":2: the record was changed"):
+        journal.read(tmp_path, without={"probe"})

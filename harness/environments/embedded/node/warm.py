@@ -176,10 +176,15 @@ async def _api_requests(app: Any) -> None:
             login = await client.post("/auth/token", json={"username": "admin", "password": "warm"})
             client.headers["authorization"] = f"Bearer {login.json()['access_token']}"
             for path in ("/api/v2/version", "/api/v2/monitor/health", "/api/v2/variables",
-                         "/api/v2/connections", "/api/v2/pools/default_pool",
+                         "/api/v2/connections", "/api/v2/variables/warm", "/api/v2/connections/warm",
+                         "/api/v2/dagStats", "/api/v2/dagStats?dag_ids=canary",
                          "/api/v2/dags/canary/dagRuns/~/taskInstances?state=success"
                          "&order_by=-start_date&limit=1"):
-                (await client.get(path)).raise_for_status()
+                answer = await client.get(path)
+                if answer.status_code != 404:
+                    answer.raise_for_status()
+            paused = await client.patch("/api/v2/dags/canary", json={"is_paused": False})
+            paused.raise_for_status()
             for dag in WARM_DAGS:
                 answer = await client.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None})
                 answer.raise_for_status()

@@ -1,0 +1,59 @@
+"""What an environment's processes use, by part."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from harness.environments.embedded.usage import Meter
+from tests.harness.embedded.conftest import until
+
+BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
+
+
+def start(directory: Path, code: str) -> subprocess.Popen[bytes]:
+    directory.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen([sys.executable, "-c", code], cwd=directory)
+
+
+def test_processes_are_told_apart_by_where_they_run(tmp_path: Path) -> None:
+    pods = tmp_path / "sites" / "primary" / "pods"
+    wait = BUSY + "time.sleep(60)"
+    started = [start(pods / "airflow-a_scheduler-1-x", wait), start(pods / "airflow-b_scheduler-2-y", wait),
+               start(tmp_path / "sites" / "primary" / "postgres" / "data", wait),
+               start(tmp_path / "sites" / "links", wait)]
+    try:
+        meter = Meter(tmp_path)
+
+        def busy() -> dict[str, float]:
+            read = {use.part: use for use in meter.read(memory=True) if use.group != "harness"
+                    or use.part == "links"}
+            parts = {name: use for name, use in read.items() if use.cpu_s > 0.25}
+            return {n: u.cpu_s for n, u in parts.items()} if len(parts) == 3 else {}
+
+        cpu = until(busy)
+        assert set(cpu) == {"scheduler", "primary", "links"}
+        uses = {use.part: use for use in meter.read(memory=True)}
+        assert (uses["scheduler"].group, uses["scheduler"].processes) == ("airflow", 2)
+        assert uses["primary"].group == "postgresql"
+        assert uses["links"].group == "harness"
+        assert (uses["scheduler"].pss_mib or 0) > 1
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def test_what_has_ended_stays_in_the_sum(tmp_path: Path) -> None:
+    pods = tmp_path / "sites" / "primary" / "pods"
+    busy = start(pods / "airflow-a_scheduler-1-x", BUSY + "time.sleep(60)")
+    meter = Meter(tmp_path)
+
+    def scheduler() -> float:
+        return sum(use.cpu_s for use in meter.read(memory=False) if use.part == "scheduler")
+
+    try:
+        before = until(lambda: (seen := scheduler()) > 0.25 and seen)
+    finally:
+        busy.kill()
+        busy.wait()
+    assert scheduler() == before
