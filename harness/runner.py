@@ -342,7 +342,9 @@ class Runner:
             self.journal.append("settle.timeout", seconds=spec.timeout)
             self.progress.say("settling timed out; what has not recovered counts as it stands")
 
-        self._wait(settled, spec.timeout, give_up, poll=SLOW_POLL_S)
+        # Each look connects to every metadata database: of a large fleet it is taken less often.
+        self._wait(settled, spec.timeout, give_up,
+                   poll=SLOW_POLL_S * max(1.0, len(self.fleet.members) / SAMPLED_A_SECOND))
         if moved:
             self._look("identity", *self.fleet.identity_kept(self._active))
             self._look("carried-over", *self.fleet.carried_over(self._active))
