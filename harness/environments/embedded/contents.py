@@ -109,6 +109,7 @@ def bootstrap(pair: EmbeddedPair, role: str) -> None:
         "metadata": {"name": "manifest-reconciler"}, "spec": {
             "replicas": 1, "selector": {"matchLabels": {"app": "manifest-reconciler"}},
             "template": {"metadata": {"labels": {"app": "manifest-reconciler"}}, "spec": {
+                "priorityClassName": "system-cluster-critical",
                 "containers": [{
                     "name": "reconciler", "image": "dr-drill/reconciler:1",
                     "command": ["python", "-m", "orchestrator.reconciler"],

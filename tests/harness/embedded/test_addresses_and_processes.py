@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.environments.embedded.addresses import (
     AWS,
+    PODS_MOST,
     POSTGRES,
     Block,
     BlockLease,
@@ -40,7 +41,10 @@ def test_an_address_says_caller_site_and_service() -> None:
     block = Block(9)
     assert block.service(Site.PRIMARY, POSTGRES) == "127.9.1.5"
     assert block.link(Caller.ORCHESTRATOR, Site.SECONDARY, AWS) == "127.9.132.6"
-    assert block.pod(Site.SECONDARY, 7) == "127.9.202.7"
+    assert block.pod(Site.SECONDARY, 7) == "127.9.202.8"
+    assert block.pod(Site.SECONDARY, 250) == "127.9.212.1"
+    pods = {block.pod(site, index) for site in Site for index in range(PODS_MOST)}
+    assert len(pods) == len(Site) * PODS_MOST
 
 
 def test_a_port_that_another_program_has_is_named(block: Block) -> None:

@@ -179,7 +179,7 @@ class NodeAgent:
                 alive = {pod["metadata"]["uid"] for pod in obj["items"]}
                 for uid in set(self._pods) - alive:
                     self._drop(uid)
-                for pod in obj["items"]:
+                for pod in sorted(obj["items"], key=lambda pod: not _critical(pod)):
                     self._see(pod)
             elif kind == "DELETED":
                 self._drop(obj["metadata"]["uid"])
@@ -238,7 +238,8 @@ class NodeAgent:
                 await asyncio.sleep(1)
                 continue
             began = asyncio.get_running_loop().time()
-            async with self._starting:
+            await self._let_critical_first(pod)
+            async with contextlib.nullcontext() if _critical(pod.obj) else self._starting:
                 pod.exited.clear()
                 pod.ready, pod.failures = False, 0
                 warm = spec["containers"][0]["image"].split(":")[0].split("/")[-1] == WARM_IMAGE
@@ -262,6 +263,16 @@ class NodeAgent:
                 await asyncio.sleep(backoff)
             backoff = min(backoff * 2, BACKOFF_MOST)
         await self._remove(pod)
+
+    async def _let_critical_first(self, pod: RunningPod) -> None:
+        """Hold an ordinary pod back until every critical one has been started.
+
+        A node that comes back after an outage finds the pods of its old reign: what tells the region
+        that it is the standby now must not wait behind them.
+        """
+        while not _critical(pod.obj) and any(
+                _critical(other.obj) and other.pid is None for other in self._pods.values()):
+            await asyncio.sleep(0.05)
 
     async def _start_cold(self, pod: RunningPod, argv: list[str], env: dict[str, str]) -> int:
         """Start a container that is not Airflow as an ordinary process."""
@@ -447,6 +458,10 @@ class NodeAgent:
             if name == "tailLines" and value.isdigit():
                 text = b"".join(text.splitlines(keepends=True)[-int(value):])
         return 200, text
+
+
+def _critical(obj: Object) -> bool:
+    return str((obj.get("spec") or {}).get("priorityClassName", "")).startswith("system-")
 
 
 async def _answers(host: str, port: int, path: str, timeout: float) -> bool:
