@@ -62,8 +62,9 @@ def make(run: Path, millions: float) -> dict[str, int]:
             union all
             select 'ack', 'ledger', d, wr, n, t, {columns} from attempts where not unanswered
             union all
-            select 'ack', 'ledger', 'team-00', 'us-east-2/1', 1, {T_FAULT + 5}, {columns.replace(
-                "us-west-2", "us-east-2")}""", "witness"),
+            select 'ack', 'ledger', 'team-00', 'us-east-2/1', 1, {T_FAULT + 5},
+                {columns.replace("us-west-2", "us-east-2").replace("t as w", "0.0 as w")}""",
+                    "witness"),
         "held": (f"""select 'row' as f, d, wr, n, null::varchar as dag, null::varchar as run,
                 null::varchar as task, null::integer as map, null::varchar as state,
                 null::integer as try, null::varchar as key
@@ -88,8 +89,6 @@ def make(run: Path, millions: float) -> dict[str, int]:
         tables.db.execute(f"copy ({query}) to '{path}' (format parquet, compression zstd)")
         book.append("evidence", file=path.name, table=table, sha256=sha256(path))
     book.close()
-    # The second reign's own row was never attempted by anybody: one more phantom than made above
-    # would be wrong, since it is not held either.
     return known
 
 
