@@ -11,12 +11,9 @@ from __future__ import annotations
 import os
 import platform
 import random
-import shutil
-import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,9 @@ from harness import evidence as evidences
 from harness.environments.base import Environment, EnvironmentFailed
 from harness.faults import FAULTS, FaultFailed
 from harness.fleet import Fleet
+from harness.interrupts import interruptible, uninterruptible
 from harness.journal import Journal
+from harness.keeping import keep_evidence
 from harness.live import Progress
 from harness.loader import LoadedDrill
 from harness.measures import tasks
@@ -101,7 +100,7 @@ class Runner:
     def run(self) -> None:
         """Run the drill to its end, whatever that is. Never raises for what a drill may meet."""
         try:
-            with _interruptible():
+            with interruptible():
                 self._announce()
                 self._bring_up()
                 for index, phase in enumerate(self.drill.phases):
@@ -128,7 +127,7 @@ class Runner:
                                trace=traceback.format_exc())
             self.progress.say(f"the harness failed: {error!r} (the trace is in {self.journal.path})")
         finally:
-            with _uninterruptible():
+            with uninterruptible():
                 self._tear_down()
 
     def _announce(self) -> None:
@@ -502,45 +501,3 @@ class Runner:
             self.journal.append(kind, durable=True, **fields)
         except OSError as error:
             self.progress.say(f"the journal cannot be written: {error}")
-
-
-def keep_evidence(environment: Environment, output: Path, book: Journal) -> None:
-    """Keep what an environment's parts wrote in the run directory, hashes in the journal."""
-    shutil.copytree(environment.logs, output / "logs", dirs_exist_ok=True)
-    sources = [("witness", "witness", environment.witness_log),
-               ("links", "links", environment.link_log),
-               ("usage", "usage", environment.usage_log)]
-    sources += [("access", f"access-{role}-{path.parent.name}", path)
-                for role, paths in environment.access_logs().items() for path in paths]
-    for table, name, source in sources:
-        if source.exists():
-            evidences.store_lines(output, book, table, name, source)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP stop a drill as Ctrl-C does."""
-
-    def stop(number: int, _: Any) -> None:
-        # A BaseException: no handler of ordinary errors on the way up may swallow it.
-        raise KeyboardInterrupt(f"received {signal.Signals(number).name}")
-
-    previous = {number: signal.signal(number, stop)
-                for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _uninterruptible() -> Iterator[None]:
-    """A second Ctrl-C must not leave half an environment behind."""
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-    previous = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -171,12 +171,10 @@ class _FaultBase(Model):
         return self
 
 
-FaultPhase: Any = create_model(  # type: ignore[call-overload]
-    "FaultPhase", __base__=_FaultBase, __doc__="Break something.",
-    **{
-        fault.name.replace("-", "_"): (fault.parameters | None, None) for fault in FAULTS.values()
-    },
-)
+_ONE_OF_EACH: Any = {
+    fault.name.replace("-", "_"): (fault.parameters | None, None) for fault in FAULTS.values()}
+FaultPhase: Any = create_model(
+    "FaultPhase", __base__=_FaultBase, __doc__="Break something.", **_ONE_OF_EACH)
 
 
 class Phase(Model):

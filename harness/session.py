@@ -28,9 +28,10 @@ from harness.environments.embedded.postgres import remove_shared_memory
 from harness.environments.embedded.processes import kill_in, processes_in
 from harness.fleet import Fleet
 from harness.journal import CorruptJournal, Journal
+from harness.keeping import keep_evidence
 from harness.live import make
 from harness.loader import LoadedDrill
-from harness.runner import FLEET_TIMEOUT_S, Runner, keep_evidence
+from harness.runner import FLEET_TIMEOUT_S, Runner
 
 BROKEN = 4
 INTERRUPTED = 130

@@ -29,7 +29,7 @@ DEFAULTS = {IDLE_SLEEP: 2.0, HEARTBEAT: 10.0}
 
 @dataclass(frozen=True)
 class Need:
-    """What a fleet needs, and how much larger it could be."""
+    """What a fleet needs while its load is held."""
 
     memory_mib: int
     cores: float

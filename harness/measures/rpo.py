@@ -78,51 +78,54 @@ def metadata(tables: Tables, source: str, t_fault: float, settled: str, last: st
     ``settled`` and ``last``: names of the snapshots taken after this transition and at the end.
     """
     tables.db.execute(KEYS)
-    acked = f"r = {_text(source)} and t <= {t_fault!r}"
+    span = {"source": source, "t_fault": t_fault, "settled": settled}
+    acked = "r = $source and t <= $t_fault"
     tables.db.execute(f"""
         create or replace temp table lost as
             select 'ledger' as part, 'ledger' as s, null::varchar as k, d, wr, n, t, r,
                    null::varchar as dag, null::varchar as run, null::varchar as task,
                    null::integer as map,
-                   row in (select row from ledger_held where snapshot = {_text(last)}) as later
-            from ledger anti join (select row from ledger_held where snapshot = {_text(settled)})
+                   row in (select row from ledger_held where snapshot = $last) as later
+            from ledger anti join (select row from ledger_held where snapshot = $settled)
                 using (row)
             where e = 'ack' and {acked}
             union all
             select k, 'airflow', k, d, null, n, t, r, dag, run, task, map,
-                   exists (select 1 from airflow_held h where h.snapshot = {_text(last)}
+                   exists (select 1 from airflow_held h where h.snapshot = $last
                            and (h.k, h.d, h.dag, h.run, h.task, h.map, h.try)
                                = (a.k, a.d, a.dag, a.run, a.task, a.map, a.try))
             from airflow a
-                anti join (select {KEY} from airflow_held where snapshot = {_text(settled)})
+                anti join (select {KEY} from airflow_held where snapshot = $settled)
                 using ({KEY})
-            where {acked}""")
+            where {acked}""", span | {"last": last})
     acknowledged = tables.value(
-        f"select count(*) from witness where e = 'ack' and s in ('ledger', 'airflow') and {acked}")
-    unknown, recovered = tables.one(f"""
+        f"select count(*) from witness where e = 'ack' and s in ('ledger', 'airflow') and {acked}",
+        source=source, t_fault=t_fault)
+    unknown, recovered = tables.one("""
         select count(*), count(*) filter (
-            row in (select row from ledger_held where snapshot = {_text(settled)}))
+            row in (select row from ledger_held where snapshot = $settled))
         from ledger anti join (select row from ledger where e = 'ack') using (row)
-        where e = 'try' and r = {_text(source)}""")
-    phantom = tables.value(f"""
+        where e = 'try' and r = $source""", source=source, settled=settled)
+    phantom = tables.value("""
         select count(*) from ledger_held anti join (select row from ledger where e = 'try') using (row)
-        where snapshot = {_text(settled)}""")
+        where snapshot = $settled""", settled=settled)
     return _loss(tables, "metadata", acknowledged, t_fault, unknown=unknown, recovered=recovered,
                  phantom=phantom)
 
 
 def task_logs(tables: Tables, source: str, t_fault: float, settled: str, last: str) -> Loss:
     """The loss of task-log objects."""
-    acked = f"e = 'ack' and s = 'task-logs' and r = {_text(source)} and t <= {t_fault!r}"
+    acked = "e = 'ack' and s = 'task-logs' and r = $source and t <= $t_fault"
+    span = {"source": source, "t_fault": t_fault}
     tables.db.execute(f"""
         create or replace temp table lost as
             select 'log' as part, s, d, r, t, key, v, exists (
-                select 1 from held where f = 'log' and snapshot = {_text(last)}
+                select 1 from held where f = 'log' and snapshot = $last
                 and held.key = witness.key) as later
             from witness anti join (
-                select key from held where f = 'log' and snapshot = {_text(settled)}) using (key)
-            where {acked}""")
-    acknowledged = tables.value(f"select count(*) from witness where {acked}")
+                select key from held where f = 'log' and snapshot = $settled) using (key)
+            where {acked}""", {**span, "settled": settled, "last": last})
+    acknowledged = tables.value(f"select count(*) from witness where {acked}", **span)
     return _loss(tables, "task-logs", acknowledged, t_fault)
 
 
@@ -138,7 +141,3 @@ def _loss(tables: Tables, stream: str, acknowledged: int, t_fault: float, **more
         f"select * exclude (part, later) from lost order by t limit {EXAMPLES}")
     return Loss(stream, acknowledged, count, window, later, parts=parts if stream == "metadata" else {},
                 examples=tuple(examples), **more)
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -38,6 +38,7 @@ class Component:
     log: Path
     argv: list[str] = field(default_factory=list)
     directory: Path = Path()
+    environment: Mapping[str, str] = field(default_factory=dict)
     killed: bool = False
     """Whether it was killed on purpose: then its end is no failure of the environment."""
 
@@ -57,7 +58,7 @@ class Component:
 
     def again(self) -> Component:
         """Start the same command once more, in the same place."""
-        return start(self.name, self.argv, self.directory, self.log)
+        return start(self.name, self.argv, self.directory, self.log, self.environment)
 
 
 def spawn(
@@ -100,7 +101,7 @@ def start(
         raise EnvironmentFailed(f"{name} could not be started: {error}", log=log) from error
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-    return Component(name, process, log, argv, directory)
+    return Component(name, process, log, argv, directory, environment or {})
 
 
 def unprivileged_user() -> int | None:

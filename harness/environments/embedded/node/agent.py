@@ -11,15 +11,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import hmac
-import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,6 +23,8 @@ import httpx
 from harness.environments.embedded.addresses import KUBELET, PODS_MOST, Block
 from harness.environments.embedded.kube.client import KubeClient
 from harness.environments.embedded.kube.store import now
+from harness.environments.embedded.node.pod_logs import serve_logs
+from harness.environments.embedded.node.running import RunningPod, WarmProcess
 from harness.environments.embedded.node.zygote import KEPT
 from harness.environments.embedded.site import SiteConfig
 
@@ -39,83 +37,6 @@ WARM_CONDITION = "WarmProcessReady"
 STARTS_AT_ONCE = 4
 """How many containers may be between fork and ready at a time (kubelet's serial image pulls have
 the same effect): without a bound, a whole fleet starting together starts slower than one by one."""
-
-
-@dataclass
-class RunningPod:
-    """A Pod that this node has taken on."""
-
-    uid: str
-    obj: Object
-    index: int
-    """Which of the node's pod addresses it has."""
-    ip: str
-    directory: Path
-    pid: int | None = None
-    restarts: int = 0
-    ready: bool = False
-    started_at: str = ""
-    exited: asyncio.Event = field(default_factory=asyncio.Event)
-    exit_code: int = 0
-    failures: int = 0
-    """Readiness probes that failed in a row."""
-    keeper: asyncio.Task[None] | None = None
-    reaper: asyncio.Task[None] | None = None
-    escalation: asyncio.Task[None] | None = None
-
-    @property
-    def log(self) -> Path:
-        """Where the container's output goes."""
-        return self.directory / "container.log"
-
-
-class WarmProcess:
-    """The agent's end of the channel to the zygote."""
-
-    def __init__(self, image_socket: str, home: Path) -> None:
-        self._image_socket, self._home = image_socket, home
-        self.warm = asyncio.Event()
-        self._pods: dict[str, RunningPod] = {}
-        self._started: dict[str, asyncio.Future[int]] = {}
-
-    async def listen(self) -> None:
-        """Take the zygote's messages.
-
-        Raises:
-            RuntimeError: when the zygote ends; without it the node is of no use.
-        """
-        while True:
-            try:
-                reader, self._writer = await asyncio.open_unix_connection(self._image_socket)
-                break
-            except OSError:
-                await asyncio.sleep(0.2)  # the image is still warming up
-        self._writer.write(json.dumps({"home": str(self._home)}).encode() + b"\n")
-        while line := await reader.readline():
-            message = json.loads(line)
-            if "warm" in message:
-                self.warm.set()
-            elif "started" in message:
-                future = self._started.pop(message["started"], None)
-                if future is not None and not future.done():
-                    future.set_result(message["pid"])
-            elif "ended" in message:
-                pod = self._pods.pop(message["ended"], None)
-                if pod is not None:
-                    pod.exit_code = message["status"]
-                    pod.exited.set()
-        raise RuntimeError("the warm process is gone; no Airflow pod can be started any more")
-
-    async def start(self, pod: RunningPod, argv: list[str], env: dict[str, str]) -> int:
-        """Fork a pod's container, once there is something warm to fork; its process id."""
-        await self.warm.wait()
-        name = f"{pod.uid}/{pod.restarts}"
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._started[name], self._pods[name] = future, pod
-        order = {"start": name, "argv": argv, "env": env, "cwd": str(pod.directory),
-                 "log": str(pod.log)}
-        self._writer.write(json.dumps(order).encode() + b"\n")
-        return await future
 
 
 class NodeAgent:
@@ -137,7 +58,7 @@ class NodeAgent:
         """Serve until killed, or until a part that nothing works without fails."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._warm.listen())
-            group.create_task(self._serve_logs())
+            group.create_task(serve_logs(self._home, self._site.own(KUBELET), self._site.kube_token))
             group.create_task(self._follow_pods())
             group.create_task(self._register())
 
@@ -415,49 +336,6 @@ class NodeAgent:
                 "PATCH", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status",
                 {"status": status}, "application/merge-patch+json",
             )
-
-    # -- logs ---------------------------------------------------------------------------
-
-    async def _serve_logs(self) -> None:
-        """``GET /containerLogs/{namespace}/{pod}/{container}``, as a kubelet serves it."""
-
-        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                code, body = self._log_answer(head)
-                writer.write(
-                    f"HTTP/1.1 {code} X\r\ncontent-type: text/plain\r\nconnection: close\r\n"
-                    f"content-length: {len(body)}\r\n\r\n".encode() + body
-                )
-                await writer.drain()
-            except (asyncio.IncompleteReadError, OSError):
-                pass
-            finally:
-                writer.close()
-
-        server = await asyncio.start_server(answer, self._site.own(KUBELET), KUBELET.port)
-        async with server:
-            await server.serve_forever()
-
-    def _log_answer(self, head: str) -> tuple[int, bytes]:
-        lines = head.split("\r\n")
-        headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines[1:])}
-        expected = f"Bearer {self._site.kube_token}"
-        if not hmac.compare_digest(headers.get("authorization", ""), expected):
-            return 401, b"Unauthorized\n"
-        path, _, query = lines[0].split(" ")[1].partition("?")
-        parts = path.strip("/").split("/")
-        if len(parts) != 4 or parts[0] != "containerLogs":
-            return 404, b"not found\n"
-        wanted = self._home / f"{parts[1]}_{parts[2]}" / "container.log"
-        if wanted.parent.parent != self._home or not wanted.exists():
-            return 404, b"the pod has no log yet\n"
-        text = wanted.read_bytes()
-        for option in query.split("&"):
-            name, _, value = option.partition("=")
-            if name == "tailLines" and value.isdigit():
-                text = b"".join(text.splitlines(keepends=True)[-int(value):])
-        return 200, text
 
 
 def _critical(obj: Object) -> bool:

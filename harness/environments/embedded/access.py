@@ -1,0 +1,212 @@
+"""Where everything of an embedded pair is: names, addresses, clients, files. Starts and breaks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+import dns.resolver
+from botocore.config import Config
+from kubernetes import client as kubernetes_client
+from kubernetes import config as kubernetes_config
+
+from harness.environments.base import DatabaseAccess, EnvironmentFailed, RegionAccess
+from harness.environments.embedded import credentials
+from harness.environments.embedded.addresses import (
+    AWS,
+    DNS,
+    GLOBAL_AWS,
+    INGRESS,
+    ORCHESTRATOR,
+    POSTGRES,
+    WITNESS,
+    Block,
+    Caller,
+    Service,
+    Site,
+)
+from harness.environments.embedded.layout import ROLES, PairSettings, environments_root
+
+DOMAIN = "dr-drill.test"
+SIMULATED = (
+    "Both regions are processes of one host; the links between them are user-space TCP proxies.",
+    "The Kubernetes API, its controllers and its node are dr-drill's own; pods are processes "
+    "forked from one warm Airflow process, which stands for the machine image.",
+    "The AWS endpoints are moto with S3 replication and RDS global-database actions added.",
+    "A region's power is taken from its processes, not from the machine, so PostgreSQL runs with "
+    "fsync off: commits are as fast as the page cache.",
+    "Provisioning the database head takes {head_delay:g} s here; AWS takes 5 to 10 minutes. Add "
+    "that to the RTO.",
+    "Tasks do no work: a synthetic executor drives Airflow's task execution API for them.",
+    "Dags were serialized once into a template database; no Dag processor runs.",
+    "An API server is one uvicorn worker with four threads; it, and every scheduler, collects garbage less "
+    "often than Python would.",
+    "AWS endpoints check the access key of a request, not its signature; DNS answers from a copy of the "
+    "Route 53 zone that is at most seconds old.",
+)
+
+
+class PairAccess:
+    """What a drill needs to know of a pair to reach its parts."""
+
+    def __init__(self, identifier: str, settings: PairSettings) -> None:
+        """Name a pair; its block and its secrets are known once it is being brought up, or found."""
+        self.identifier, self.settings = identifier, settings
+        self.directory = environments_root() / "envs" / identifier
+        self.logs = self.directory / "logs"
+        self.cluster_id = f"cl{identifier[-12:]}"
+        self.domain = f"{identifier}.{DOMAIN}"
+        self._tokens: dict[str, str] = {}
+        self._block: Block | None = None
+
+    @property
+    def block(self) -> Block:
+        """The environment's addresses."""
+        if self._block is None:
+            raise EnvironmentFailed("the environment is not up")
+        return self._block
+
+    @property
+    def simulated(self) -> Sequence[str]:
+        """What is simulated here, for the report."""
+        return [text.format(head_delay=self.settings.head_delay) for text in SIMULATED]
+
+    @property
+    def regions(self) -> Mapping[str, RegionAccess]:
+        """Both regions by role."""
+        return {role: self._access(role, site) for role, site in ROLES.items()}
+
+    def _access(self, role: str, site: Site) -> RegionAccess:
+        return RegionAccess(
+            name=self.region_name(role), role=role, kubeconfig=self.directory / f"kubeconfig-{role}",
+            aws_endpoint=f"http://{self.block.service(site, AWS)}:{AWS.port}",
+            postgres_host=self.block.service(site, POSTGRES), postgres_port=POSTGRES.port,
+            log_bucket=self.bucket(role, "task-logs"), image_bucket=self.bucket(role, "images"),
+        )
+
+    def region_name(self, role: str) -> str:
+        """A role's region."""
+        return self.settings.primary if role == "primary" else self.settings.secondary
+
+    @property
+    def organization_id(self) -> str:
+        """The organization under which the orchestrator knows the cluster."""
+        return "dr-drill"
+
+    @property
+    def orchestrator_url(self) -> str:
+        """The base URL of the orchestrator's API."""
+        return f"http://{self.block.service(Site.OUTSIDE, ORCHESTRATOR)}:{ORCHESTRATOR.port}"
+
+    def secret(self, name: str) -> str:
+        """One of the environment's secrets (``api_token``, ``postgres_password``...)."""
+        return self._tokens[name]
+
+    def database(self, role: str, database: str = "postgres") -> DatabaseAccess:
+        """A region's PostgreSQL, for the observer."""
+        return DatabaseAccess(self.block.service(ROLES[role], POSTGRES), POSTGRES.port, "postgres",
+                              self._tokens["postgres_password"], database)
+
+    def kubernetes(self, role: str) -> kubernetes_client.ApiClient:
+        """The official client for a region, directly (through no link)."""
+        path = str(self.directory / f"kubeconfig-{role}")
+        return kubernetes_config.new_client_from_config(path)
+
+    def aws(self, role: str, service: Any) -> Any:
+        """A boto3 client for a region's endpoint (role ``global``: us-east-1), directly."""
+        if role == "global":
+            endpoint = f"http://{self.block.service(Site.OUTSIDE, GLOBAL_AWS)}:{GLOBAL_AWS.port}"
+            region = "us-east-1"
+        else:
+            endpoint, region = self.regions[role].aws_endpoint, self.region_name(role)
+        return boto3.client(
+            service, endpoint_url=endpoint, region_name=region,
+            aws_access_key_id=self._tokens["aws_access_key"],
+            aws_secret_access_key=self._tokens["aws_secret_key"],
+            config=Config(connect_timeout=2, read_timeout=20, retries={"max_attempts": 0}),
+        )
+
+    @property
+    def service_file(self) -> Path:
+        """A libpq service file: ``PGSERVICEFILE=... psql service=secondary``."""
+        return self.directory / credentials.SERVICE_FILE
+
+    @property
+    def witness_log(self) -> Path:
+        """Every record that the witness received."""
+        return self.directory / "sites" / "witness" / "witness.jsonl"
+
+    @property
+    def link_log(self) -> Path:
+        """What passed the links."""
+        return self.directory / "sites" / "links" / "links.jsonl"
+
+    @property
+    def usage_log(self) -> Path:
+        """CPU and memory of all parts over time; see :mod:`.usage`."""
+        return self.directory / "sites" / "meter" / "usage.jsonl"
+
+    def access_logs(self) -> dict[str, list[Path]]:
+        """The servers' own access logs, by role (``global`` for us-east-1)."""
+        sites = self.directory / "sites"
+        return {
+            "primary": [sites / "primary" / part / "access.jsonl" for part in ("aws", "kube")],
+            "secondary": [sites / "secondary" / part / "access.jsonl" for part in ("aws", "kube")],
+            "global": [sites / "us-east-1" / "aws" / "access.jsonl"],
+        }
+
+    def witness_address(self) -> tuple[str, int, str]:
+        """Host, port and token of the witness, for the observer."""
+        return self.block.service(Site.OUTSIDE, WITNESS), WITNESS.port, self._tokens["witness_token"]
+
+    def workload_witness(self, role: str) -> dict[str, str]:
+        """The variables by which a workload of a region finds the witness (through its link)."""
+        return {
+            "DR_DRILL_WITNESS_HOST": self.block.link(Caller(ROLES[role]), Site.OUTSIDE, WITNESS),
+            "DR_DRILL_WITNESS_PORT": str(WITNESS.port),
+            "DR_DRILL_WITNESS_TOKEN": self._tokens["witness_token"],
+        }
+
+    def dns_address(self) -> tuple[str, int]:
+        """Where DNS questions are answered."""
+        return self.block.service(Site.OUTSIDE, DNS), DNS.port
+
+    def public_address(self, role: str) -> str:
+        """The address at which users reach a region's ingress."""
+        return self.block.link(Caller.USERS, ROLES[role], INGRESS)
+
+    def public_addresses(self) -> dict[str, str]:
+        """Public ingress address to region name."""
+        return {self.public_address(role): self.region_name(role) for role in ROLES}
+
+    @property
+    def ingress_port(self) -> int:
+        """The port of every ingress."""
+        return INGRESS.port
+
+    def resolve(self, hostname: str) -> tuple[str, int]:
+        """Address of a hostname by DNS, and the answer's remaining TTL in seconds.
+
+        Raises:
+            dns.exception.DNSException: when there is no answer.
+        """
+        resolver = dns.resolver.Resolver(configure=False)
+        resolver.nameservers, resolver.port = [self.dns_address()[0]], self.dns_address()[1]
+        resolver.lifetime = 2.0
+        answer = resolver.resolve(hostname, "A")
+        ttl = answer.rrset.ttl if answer.rrset is not None else 0
+        return str(answer[0]), int(ttl)
+
+    def link_url(self, caller: Caller, site: Site, service: Service) -> str:
+        """The URL at which a caller reaches a service through its link."""
+        return f"http://{self.block.link(caller, site, service)}:{service.port}"
+
+    def db_cluster(self, role: str) -> str:
+        """The identifier of a region's DB cluster."""
+        return f"metadata-{self.region_name(role)}"
+
+    def bucket(self, role: str, purpose: str) -> str:
+        """The name of a region's bucket for a purpose."""
+        return f"{self.cluster_id}-{purpose}-{self.region_name(role)}"
