@@ -30,7 +30,7 @@ from harness.keeping import keep_evidence
 from harness.live import Progress
 from harness.loader import LoadedDrill
 from harness.measures import tasks
-from harness.observers.databases import Sampler, TaskCounter, database_name, snapshot, unfinished
+from harness.observers.databases import Sampler, TaskCounter, database_name, snapshot
 from harness.observers.probes import Probes
 from harness.orchestrators.base import Kind, OrchestratorFailed
 from loadgen.load import LocustUsers
@@ -182,7 +182,9 @@ class Runner:
             log=self.environment.logs / "prober.log")
         self.probes.start()
         self._sampler = Sampler(
-            self.journal, self._task_counter(),
+            self.journal,
+            TaskCounter([d.name for d in self.fleet.members],
+                        lambda name: self.environment.database(self._active, name)),
             interval=SAMPLE_INTERVAL_S * max(1.0, len(self.fleet.members) / SAMPLED_A_SECOND),
             lag=lambda: dict(self.environment.replication_lag(self._active)),
             witness=self.fleet.witness_counts)
@@ -253,7 +255,7 @@ class Runner:
     def _wait_for_full_load(self) -> None:
         """Counted in the metadata databases, immediately before the fault."""
         asked = self.drill.fleet.concurrent_tasks
-        counter = self._task_counter()
+        counter = self.sampler.counter
         counted = 0
 
         def full() -> bool:
@@ -261,12 +263,9 @@ class Runner:
             counted = counter.count()[0]["running"]
             return counted >= asked
 
-        try:
-            self._wait(full, 120, lambda: Aborted(
-                f"the load fell to {counted} of {asked} running tasks before the fault"))
-            self.journal.append("load.at-fault", durable=True, running=counted)
-        finally:
-            counter.close()
+        self._wait(full, 120, lambda: Aborted(
+            f"the load fell to {counted} of {asked} running tasks before the fault"))
+        self.journal.append("load.at-fault", durable=True, running=counted)
 
     def _phase_failover(self, spec: Any) -> None:
         """Ask for a failover and wait until the orchestrator has finished it."""
@@ -327,7 +326,7 @@ class Runner:
         quiet_since: float | None = None
 
         def settled() -> bool:
-            nonlocal quiet_since
+            nonlocal quiet_since, keys
             up = self._up_since(self._t_fault or 0.0)
             if up < len(self.fleet.members):
                 quiet_since = None
@@ -335,13 +334,14 @@ class Runner:
             quiet_since = quiet_since or time.monotonic()
             if time.monotonic() - quiet_since < QUIET_S:
                 return False
-            return unfinished(self._databases(), keys) == 0 and self._logs_replicated()
+            keys = self.sampler.counter.unfinished(keys)
+            return not keys and self._logs_replicated()
 
         def give_up() -> None:
             self.journal.append("settle.timeout", seconds=spec.timeout)
             self.progress.say("settling timed out; what has not recovered counts as it stands")
 
-        # Each look connects to every metadata database: of a large fleet it is taken less often.
+        # Each look asks every metadata database: of a large fleet it is taken less often.
         self._wait(settled, spec.timeout, give_up,
                    poll=SLOW_POLL_S * max(1.0, len(self.fleet.members) / SAMPLED_A_SECOND))
         if moved:
@@ -398,10 +398,6 @@ class Runner:
         fresh = time.time() - age
         return sum(1 for target in self.probes.targets
                    if target.canary_scheduled > max(t, fresh - age) and target.last_ok > fresh)
-
-    def _task_counter(self) -> TaskCounter:
-        return TaskCounter([d.name for d in self.fleet.members],
-                           lambda name: self.environment.database(self._active, name))
 
     def _databases(self) -> dict[str, Any]:
         return {d.name: self.environment.database(self._active, database_name(d.name))

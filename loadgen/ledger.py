@@ -18,6 +18,7 @@ import time
 import uuid
 
 import psycopg
+import uvloop
 from psycopg import sql
 
 from loadgen.witness import WitnessClient
@@ -28,7 +29,7 @@ create table if not exists {TABLE} (
     writer text not null, n bigint not null, region text not null, payload text not null,
     committed timestamptz not null default clock_timestamp(), primary key (writer, n))
 """
-LOOK_FOR_DATABASES_S = 0.5
+LOOK_FOR_DATABASES_S = 1.0
 RETRY_S = 0.25
 STATEMENT_TIMEOUT_MS = 5000
 
@@ -56,16 +57,14 @@ class Ledger:
         while True:
             try:
                 async with await self._connect("postgres") as connection:
-                    cursor = await connection.execute(
-                        "select datname from pg_database where datname like 'airflow\\_%'"
-                        " and not datistemplate and datname <> 'airflow_template'")
-                    names = [str(row[0]) for row in await cursor.fetchall()]
-                for name in names:
-                    if name not in writers:
-                        writers[name] = asyncio.create_task(self._write_forever(name))
+                    while True:
+                        for name in await _databases(connection):
+                            if name not in writers:
+                                writers[name] = asyncio.create_task(self._write_forever(name))
+                        await asyncio.sleep(LOOK_FOR_DATABASES_S)
             except (psycopg.Error, OSError):
-                pass  # headless, or gone: the writers that exist go on trying
-            await asyncio.sleep(LOOK_FOR_DATABASES_S)
+                # Headless, or gone: the writers that exist go on trying.
+                await asyncio.sleep(LOOK_FOR_DATABASES_S)
 
     async def _write_forever(self, database: str) -> None:
         deployment = database.removeprefix("airflow_").replace("_", "-")
@@ -104,5 +103,12 @@ class Ledger:
         )
 
 
+async def _databases(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> list[str]:
+    cursor = await connection.execute(
+        "select datname from pg_database where datname like 'airflow\\_%'"
+        " and not datistemplate and datname <> 'airflow_template'")
+    return [str(row[0]) for row in await cursor.fetchall()]
+
+
 if __name__ == "__main__":
-    asyncio.run(Ledger().run())
+    uvloop.run(Ledger().run())

@@ -13,7 +13,6 @@ of the sender, ``t`` the sender's wall-clock time; the rest belongs to the strea
 
 from __future__ import annotations
 
-import asyncio
 import json
 import queue
 import sys
@@ -22,6 +21,8 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from harness.lines import LinesClient, serve_lines
 
@@ -111,7 +112,7 @@ async def serve(config: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the witness of the configuration file given as the only argument."""
-    asyncio.run(serve(json.loads(Path(sys.argv[1]).read_text())))
+    uvloop.run(serve(json.loads(Path(sys.argv[1]).read_text())))
 
 
 if __name__ == "__main__":

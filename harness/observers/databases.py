@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -36,7 +36,7 @@ class Sampler:
         lag: Callable[[], dict[str, Any]], witness: Callable[[], dict[str, Any]],
     ) -> None:
         """``counter`` looks where the databases are *now* active."""
-        self._journal, self._counter = journal, counter
+        self._journal, self.counter = journal, counter
         self._interval, self._lag, self._witness = interval, lag, witness
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
@@ -66,7 +66,7 @@ class Sampler:
 
     def _run(self) -> None:
         while not self._stop.wait(self._interval):
-            states, answered = self._counter.count()
+            states, answered = self.counter.count()
             if answered:
                 self.states = states
             lag = _quietly(self._lag)
@@ -78,53 +78,79 @@ class Sampler:
                 self._witness_silent_since = asked
             self._journal.append("sample", states=dict(states), answered=answered, lag=lag,
                                  witness=witness)
-        self._counter.close()
+        self.counter.close()
 
 
 class TaskCounter:
-    """Counts live task instances in the metadata databases, over connections that it keeps."""
+    """Counts task instances in the metadata databases, over connections that it keeps.
+
+    For more than one thread.
+    """
 
     def __init__(self, deployments: Sequence[str],
                  access: Callable[[str], DatabaseAccess | None]) -> None:
         """``access``: database name to where it is now active, or None while nobody knows."""
         self._deployments, self._access = list(deployments), access
         self._connections: dict[str, psycopg.Connection[Any]] = {}
+        self._lock = threading.Lock()
 
     def count(self) -> tuple[Counter[str], int]:
         """Live task instances by state, and how many databases answered."""
         states: Counter[str] = Counter()
         answered = 0
         for deployment in self._deployments:
-            access = self._access(database_name(deployment))
-            if access is None:
-                continue
             try:
-                rows = self._connection(access).execute(
-                    "select state, count(*) from task_instance where state = any(%s) group by 1",
-                    (list(LIVE_STATES),)).fetchall()
+                rows = self._ask(deployment, "select state, count(*) from task_instance"
+                                 " where state = any(%s) group by 1", (list(LIVE_STATES),))
             except psycopg.OperationalError:
                 # One server holds them all: when it is gone, so are the others.
                 self.close()
                 break
             except psycopg.Error:
-                self._connections.pop(access.host + access.database, None)
                 continue
             answered += 1
             states.update({str(state): int(count) for state, count in rows})
         return states, answered
 
+    def unfinished(self, keys: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
+        """Those of the task instances ``(deployment, dag, run, task, map)`` that have not ended.
+
+        A task instance that is not in the database any more has ended: it is lost.
+        """
+        left: set[tuple[str, ...]] = set()
+        by_deployment: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+        for key in keys:
+            by_deployment[key[0]].add(key)
+        for deployment, mine in by_deployment.items():
+            try:
+                rows = self._ask(
+                    deployment, "select dag_id, run_id, task_id, map_index from task_instance"
+                    " where run_id = any(%s) and (state is null or state in"
+                    " ('running','queued','scheduled','up_for_retry','restarting','deferred'))",
+                    (sorted({key[2] for key in mine}),))
+            except psycopg.Error:
+                left |= mine
+                continue
+            left |= mine & {(deployment, *map(str, row)) for row in rows}
+        return left
+
     def close(self) -> None:
         """Close all connections."""
-        for connection in self._connections.values():
-            connection.close()
-        self._connections.clear()
+        with self._lock:
+            for connection in self._connections.values():
+                connection.close()
+            self._connections.clear()
 
-    def _connection(self, access: DatabaseAccess) -> psycopg.Connection[Any]:
+    def _ask(self, deployment: str, query: LiteralString, values: tuple[Any, ...]) -> list[Any]:
+        access = self._access(database_name(deployment))
+        if access is None:
+            raise psycopg.DatabaseError("nobody knows where this database is active")
         key = access.host + access.database
-        if key not in self._connections or self._connections[key].closed:
-            self._connections[key] = psycopg.connect(
-                access.conninfo, autocommit=True, options="-c statement_timeout=2000")
-        return self._connections[key]
+        with self._lock:
+            if key not in self._connections or self._connections[key].closed:
+                self._connections[key] = psycopg.connect(
+                    access.conninfo, autocommit=True, options="-c statement_timeout=2000")
+            return self._connections[key].execute(query, values).fetchall()
 
 
 def snapshot(path: Path, databases: dict[str, DatabaseAccess]) -> int:
@@ -162,31 +188,6 @@ FACTS = {
              "select dag_id, run_id, task_id, map_index from xcom where key = 'return_value'"),
 }
 """What a snapshot takes from Airflow's own tables: the facts' column names and where they are."""
-
-
-def unfinished(databases: dict[str, DatabaseAccess], keys: set[tuple[str, ...]]) -> int:
-    """How many of the task instances ``(deployment, dag, run, task, map)`` have not ended.
-
-    A task instance that is not in the database any more has ended: it is lost.
-    """
-    left = 0
-    for deployment, access in databases.items():
-        mine = {key[1:] for key in keys if key[0] == deployment}
-        if not mine:
-            continue
-        runs = sorted({key[1] for key in mine})
-        try:
-            with psycopg.connect(access.conninfo, autocommit=True) as connection:
-                rows = connection.execute(
-                    "select dag_id, run_id, task_id, map_index from task_instance"
-                    " where run_id = any(%s) and (state is null or state in"
-                    " ('running','queued','scheduled','up_for_retry','restarting','deferred'))",
-                    (runs,)).fetchall()
-        except psycopg.Error:
-            left += len(mine)
-            continue
-        left += len(mine & {(r[0], r[1], r[2], str(r[3])) for r in rows})
-    return left
 
 
 def _quietly(ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:

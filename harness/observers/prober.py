@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import aiohttp
 import dns.asyncresolver
 import dns.exception
-import httpx
+import uvloop
 
 TIMEOUT_S = 8.0
 COUNT_QUERY = "/api/v2/dagStats?dag_ids=canary"
@@ -61,9 +62,7 @@ class Prober:
         """Probe until the parent has closed our input."""
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopped.set)
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=len(self._targets))
-        # Plain HTTP: without verification no TLS context is made.
-        async with httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits, verify=False) as client:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
             loop = asyncio.get_running_loop()
             running: set[asyncio.Task[None]] = set()
             begin, tick = loop.time(), 0
@@ -81,7 +80,7 @@ class Prober:
             if running:
                 await asyncio.wait(running, timeout=TIMEOUT_S)
 
-    async def _probe(self, client: httpx.AsyncClient, target: Target, late: float) -> None:
+    async def _probe(self, client: aiohttp.ClientSession, target: Target, late: float) -> None:
         sent, loop = time.time(), asyncio.get_running_loop()
         began = loop.time()
         outcome, error = "failed", None
@@ -89,9 +88,10 @@ class Prober:
             async with asyncio.timeout(TIMEOUT_S):
                 status = await self._ask(client, target)
             outcome, error = ("ok", None) if status == 200 else ("failed", f"HTTP {status}")
-        except (httpx.TimeoutException, TimeoutError):
+        except TimeoutError:
             outcome, error = "unknown", "no answer in time"
-        except (httpx.HTTPError, dns.exception.DNSException, ValueError, KeyError, OSError) as problem:
+        except (aiohttp.ClientError, dns.exception.DNSException, ValueError, KeyError,
+                OSError) as problem:
             error = type(problem).__name__
         seen = {
             "d": target.name, "sent": round(sent, 4), "ms": round((loop.time() - began) * 1000, 1),
@@ -100,29 +100,29 @@ class Prober:
         }
         print(json.dumps({k: v for k, v in seen.items() if v is not None}), flush=True)
 
-    async def _ask(self, client: httpx.AsyncClient, target: Target) -> int:
+    async def _ask(self, client: aiohttp.ClientSession, target: Target) -> int:
         """The status of the answer; ``target.canary`` is up to date when it is 200."""
         base = f"http://{await self._address(target)}:{self._port}"
         host = {"host": target.hostname}
         if target.token is None:
-            login = await client.post(
+            status, body = await _json(client.post(
                 f"{base}/auth/token", headers=host,
-                json={"username": "admin", "password": target.password})
-            if login.status_code != 201:
-                return login.status_code
-            target.token = str(login.json()["access_token"])
+                json={"username": "admin", "password": target.password}))
+            if status != 201:
+                return status
+            target.token = str(body["access_token"])
         headers = {**host, "authorization": f"Bearer {target.token}"}
-        counted = await client.get(base + COUNT_QUERY, headers=headers)
-        if counted.status_code == 401:
+        status, body = await _json(client.get(base + COUNT_QUERY, headers=headers))
+        if status == 401:
             target.token = None
-        if counted.status_code != 200:
-            return counted.status_code
-        successes = _successes(counted.json())
+        if status != 200:
+            return status
+        successes = _successes(body)
         if successes != target.successes:
-            latest = await client.get(base + LATEST_QUERY, headers=headers)
-            if latest.status_code != 200:
-                return latest.status_code
-            target.canary, target.successes = _canary(latest.json()), successes
+            status, body = await _json(client.get(base + LATEST_QUERY, headers=headers))
+            if status != 200:
+                return status
+            target.canary, target.successes = _canary(body), successes
         return 200
 
     async def _address(self, target: Target) -> str:
@@ -133,6 +133,14 @@ class Prober:
                 target.address, target.successes = str(answer[0]), None
             target.expires = time.monotonic() + (answer.rrset.ttl if answer.rrset else 0)
         return target.address
+
+
+async def _json(
+    request: contextlib.AbstractAsyncContextManager[aiohttp.ClientResponse],
+) -> tuple[int, Any]:
+    """Status and body of an answer; no body when it is an error."""
+    async with request as answer:
+        return answer.status, json.loads(await answer.read()) if answer.ok else None
 
 
 def _successes(body: dict[str, Any]) -> int:
@@ -158,7 +166,7 @@ def main() -> None:
     with contextlib.suppress(OSError):
         # The observer goes first: what it observes runs at a lower priority.
         os.setpriority(os.PRIO_PROCESS, 0, -5)
-    asyncio.run(Prober(json.loads(sys.stdin.readline())).run())
+    uvloop.run(Prober(json.loads(sys.stdin.readline())).run())
 
 
 if __name__ == "__main__":

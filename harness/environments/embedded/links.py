@@ -16,15 +16,16 @@ to ``links.jsonl``: that file, not the orchestrator's word, is what the dependen
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import socket
 import sys
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
+
+import uvloop
 
 from harness.environments.embedded.addresses import (
     AWS,
@@ -40,9 +41,9 @@ from harness.environments.embedded.addresses import (
     Service,
     Site,
 )
+from harness.environments.embedded.connection import Connection, End, Quality
 from harness.lines import serve_lines
 
-CHUNK = 32 * 1024
 BUFFER = 128 * 1024
 """Socket buffers are kept small: what sits in them is neither here nor there when a link fails."""
 
@@ -60,35 +61,13 @@ ROUTES: tuple[tuple[Caller, Site, tuple[Service, ...]], ...] = (
 """Who may reach what across a border. DNS answers over UDP and is reached directly."""
 
 
-@dataclass
-class Quality:
-    """How one direction behaves. The gate is open unless the direction is cut."""
-
-    cut: bool = False
-    delay: float = 0.0
-    rate: float | None = None
-    free_at: float = 0.0
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.set(cut=self.cut, delay=self.delay, rate=self.rate)
-
-    def set(self, *, cut: bool = False, delay: float = 0.0, rate: float | None = None) -> None:
-        """Change the quality; connections that exist feel it at once."""
-        self.cut, self.delay, self.rate = cut, delay, rate
-        if cut:
-            self.gate.clear()
-        else:
-            self.gate.set()
-
-
 class Network:
     """All links of a run and their qualities, by direction name (``primary->secondary``)."""
 
     def __init__(self, block: Block, log: TextIO) -> None:
         self._block, self._log = block, log
         self._qualities: dict[str, Quality] = defaultdict(Quality)
-        self._open: dict[asyncio.Task[None], tuple[Caller, Site]] = {}
+        self._open: dict[Connection, tuple[Caller, Site]] = {}
 
     async def open(self) -> None:
         """Listen on the front of every link.
@@ -103,9 +82,8 @@ class Network:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
                 listener.bind((front, service.port))
-                await asyncio.start_server(
-                    self._handler(caller, site, service, front), sock=listener, limit=CHUNK
-                )
+                await asyncio.get_running_loop().create_server(
+                    partial(self._accepted, caller, site, service, front), sock=listener)
 
     async def command(self, message: dict[str, Any]) -> dict[str, Any]:
         """``{"set": direction, "cut": .., "delay": .., "rate": ..}``, ``{"reset": site}``."""
@@ -134,111 +112,23 @@ class Network:
 
     def _reset(self, site: Site) -> None:
         """Drop every connection of a site that lost its power, with all bytes in flight."""
-        for task, (caller, target) in list(self._open.items()):
+        for connection, (caller, target) in list(self._open.items()):
             if target is site or caller.site is site:
-                task.cancel()
+                connection.drop()
 
-    def _handler(self, caller: Caller, site: Site, service: Service, front: str) -> Any:
-        names = {caller.name.lower(), caller.site.name.lower()}
+    def _accepted(self, caller: Caller, site: Site, service: Service, front: str) -> End:
+        names = sorted({caller.name.lower(), caller.site.name.lower()})
         there = site.name.lower()
-        forward = [self._qualities[f"{name}->{there}"] for name in sorted(names)]
-        backward = [self._qualities[f"{there}->{name}"] for name in sorted(names)]
-        target = (self._block.service(site, service), service.port)
         who = {"caller": caller.name.lower(), "site": there, "service": service.name}
-
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            self._open[task] = (caller, site)
-            far: asyncio.StreamWriter | None = None
-            self.record("connect", **who)
-            try:
-                for quality in [*forward, *backward]:
-                    await quality.gate.wait()
-                try:
-                    # The source address tells the server which link a call came by.
-                    back, far = await asyncio.open_connection(
-                        *target, limit=CHUNK, local_addr=(front, 0)
-                    )
-                except OSError as error:
-                    self.record("refused", **who, error=str(error))
-                    return
-                last_spoke: dict[str, str] = {"side": "server"}
-
-                def said(side: str) -> None:
-                    if side == "caller" and last_spoke["side"] == "server":
-                        self.record("request", **who)
-                    last_spoke["side"] = side
-
-                async with asyncio.TaskGroup() as group:
-                    up = group.create_task(_pump(reader, far, forward, lambda: said("caller")))
-                    down = group.create_task(_pump(back, writer, backward, lambda: said("server")))
-                    await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
-                    if not down.done():
-                        # The caller is done speaking; let the answer through, but not forever.
-                        await asyncio.wait({down}, timeout=5)
-                    up.cancel()
-                    down.cancel()
-            except* (OSError, asyncio.IncompleteReadError):
-                pass
-            except* asyncio.CancelledError:
-                pass
-            finally:
-                self._open.pop(task, None)
-                for end in (writer, far):
-                    if end is not None:
-                        with contextlib.suppress(Exception):
-                            end.transport.abort()
-
-        return handle
-
-
-async def _pump(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    qualities: list[Quality],
-    said: Any,
-) -> None:
-    """Carry bytes one way, at the pace and with the delay of the direction."""
-    loop = asyncio.get_running_loop()
-    arriving: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(maxsize=256)
-
-    async def deliver() -> None:
-        while True:
-            due, data = await arriving.get()
-            if (wait := due - loop.time()) > 0:
-                await asyncio.sleep(wait)
-            for quality in qualities:
-                await quality.gate.wait()
-            if not data:
-                if writer.can_write_eof():
-                    with contextlib.suppress(OSError):
-                        writer.write_eof()
-                return
-            writer.write(data)
-            await writer.drain()
-
-    delivery = asyncio.ensure_future(deliver())
-    try:
-        while True:
-            data = await reader.read(CHUNK)
-            if data:
-                said()
-            due = loop.time()
-            for quality in qualities:
-                await quality.gate.wait()
-                if quality.rate:
-                    quality.free_at = max(loop.time(), quality.free_at) + len(data) / quality.rate
-                    await asyncio.sleep(max(0.0, quality.free_at - loop.time()))
-                due = max(due, loop.time() + quality.delay)
-            await arriving.put((due, data))
-            if not data:
-                await delivery
-                return
-            if delivery.done():
-                await delivery
-    finally:
-        delivery.cancel()
+        connection = Connection(
+            [self._qualities[f"{name}->{there}"] for name in names],
+            [self._qualities[f"{there}->{name}"] for name in names],
+            # The source address tells the server which link a call came by.
+            target=(self._block.service(site, service), service.port), source=(front, 0),
+            record=lambda event, **fields: self.record(event, **who, **fields),
+            ended=self._open.pop)
+        self._open[connection] = (caller, site)
+        return connection.caller
 
 
 async def serve(config: dict[str, Any]) -> None:
@@ -254,7 +144,7 @@ async def serve(config: dict[str, Any]) -> None:
 
 def main() -> None:
     """Run the links of the configuration file given as the only argument."""
-    asyncio.run(serve(json.loads(Path(sys.argv[1]).read_text())))
+    uvloop.run(serve(json.loads(Path(sys.argv[1]).read_text())))
 
 
 if __name__ == "__main__":
