@@ -238,6 +238,8 @@ class Fleet:
         behind = lag.get("lag_bytes")
         if lag.get("state") != "streaming" or behind is None or behind > 1024 * 1024:
             return False
+        if self.orchestrator.cluster().raw["healthStatus"]["value"] != "HEALTHY":
+            return False
         if any(self._environment.pending_objects(role)["OperationsPendingReplication"] != 0
                for role in (active, other)):
             return False

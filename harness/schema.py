@@ -63,6 +63,8 @@ class EnvironmentSpec(Model):
     secondary: str = "us-east-2"
     simulated_head_delay: Duration = 0.0
     """How long provisioning database compute is made to take (AWS needs 5 to 10 minutes)."""
+    rpo_bound: Annotated[Duration, Field(ge=20)] | None = 20.0
+    """``rds.global_db_rpo``: commits wait while the standby is further behind; null: never."""
 
     @model_validator(mode="after")
     def _two_regions(self) -> Self:

@@ -221,7 +221,7 @@ def _environment(loaded: LoadedDrill, identifier: str, output: Path | None) -> E
     return EmbeddedPair(identifier, PairSettings(
         primary=spec.primary, secondary=spec.secondary, head_delay=spec.simulated_head_delay,
         task_seconds=fleet.task.duration, task_retries=fleet.task.retries,
-        canary_seconds=fleet.canary), output)
+        canary_seconds=fleet.canary, rpo_bound=spec.rpo_bound), output)
 
 
 def _identifier(name: str) -> str:

@@ -46,6 +46,8 @@ class Ledger:
         size = int(os.environ["LEDGER_ROW_BYTES"])
         self._payload = base64.b64encode(os.urandom(size)).decode()[:size]
         self._writer = f"{self._region}/{uuid.uuid4().hex[:8]}"
+        self._accepts = asyncio.Event()
+        """Set while the region's database accepts connections."""
         self._witness = WitnessClient(
             os.environ["DR_DRILL_WITNESS_HOST"], int(os.environ["DR_DRILL_WITNESS_PORT"]),
             os.environ["DR_DRILL_WITNESS_TOKEN"],
@@ -57,19 +59,23 @@ class Ledger:
         while True:
             try:
                 async with await self._connect("postgres") as connection:
+                    self._accepts.set()
                     while True:
                         for name in await _databases(connection):
                             if name not in writers:
                                 writers[name] = asyncio.create_task(self._write_forever(name))
                         await asyncio.sleep(LOOK_FOR_DATABASES_S)
             except (psycopg.Error, OSError):
-                # Headless, or gone: the writers that exist go on trying.
-                await asyncio.sleep(LOOK_FOR_DATABASES_S)
+                # Headless, or gone. One server holds all databases: one connection a moment tells
+                # for all writers whether it acknowledges anything.
+                self._accepts.clear()
+                await asyncio.sleep(RETRY_S)
 
     async def _write_forever(self, database: str) -> None:
         deployment = database.removeprefix("airflow_").replace("_", "-")
         number = 0
         while True:
+            await self._accepts.wait()
             try:
                 async with await self._connect(database) as connection:
                     await connection.execute(CREATE)

@@ -1,81 +1,62 @@
 """The Astro-shaped HTTP API of the orchestrator, and what its agents in the regions ask.
 
-Field names, status values and error bodies follow the Astro platform API v1beta1. Two additions
-are ours: ``POST .../deployments`` makes a Deployment of the fleet, and ``GET .../failovers`` shows
-each request with its steps.
+Field names, status values and error bodies follow the Astro platform API v1beta1. Ours are, beside
+it: ``POST`` and ``DELETE .../deployments`` (the fleet), ``GET .../failovers`` (each request with its
+steps), ``GET .../clusters/{id}/manual-work`` (what a failover does not carry over), the query
+parameter ``force`` of a cluster's update (an administrator's), and ``/metrics``.
 """
 
 from __future__ import annotations
 
-import hmac
-import secrets
-import threading
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from cryptography.fernet import Fernet
+import structlog
 from dbos import DBOS, SetWorkflowID
-from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from orchestrator import sequence
+from orchestrator import creation, metrics
+from orchestrator.access import Scope, is_agent, scope_of
+from orchestrator.admission import Refused
+from orchestrator.bodies import AgentReport, ClusterCreate, ClusterUpdate, DeploymentCreate
+from orchestrator.carried import manual_work
+from orchestrator.changes import create_cluster, delete_cluster, new_deployment, update_cluster
 from orchestrator.config import OrchestratorConfig
-from orchestrator.manifests import Variant, hostname, render
-from orchestrator.store import Cluster, Deployment, FailoverRequest, Report, Store, timestamp
+from orchestrator.manifests import Variant, render
+from orchestrator.shapes import Readiness, cluster_shown, deployment_shown, page
+from orchestrator.store import Cluster, Deployment, FailoverRequest, Report, Store
 
 PREFIX = "/platform/v1beta1/organizations/{organization}"
-HEALTH_CACHE_S = 0.5
-
-
-class ClusterUpdate(BaseModel):
-    """Body of ``POST /clusters/{id}``."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    clusterType: str
-    name: str
-    k8sTags: list[dict[str, Any]]
-    workspaceIds: list[str] | None = None
-    isFailedOver: bool | None = None
-    enableDr: bool | None = None
-    enableReplicationTimeControl: bool | None = None
-    drRegion: str | None = None
-    drVpcSubnetRange: str | None = None
-
-
-class DeploymentCreate(BaseModel):
-    """Body of ``POST /deployments``."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: str
-    clusterId: str
-    environmentVariables: list[dict[str, Any]] = []
-
-
-class AgentReport(BaseModel):
-    """Body of a reconciler's report."""
-
-    generation: int
-    running_pods: int
+REQUEST_ID = "x-request-id"
+Limit = Annotated[int, Query(ge=1, le=1000)]
+Offset = Annotated[int, Query(ge=0)]
+log = structlog.get_logger()
 
 
 def build(config: OrchestratorConfig, store: Store) -> FastAPI:
-    """The application over a store whose cluster record exists."""
+    """The application over a store."""
     app = FastAPI(title="dr-drill reference orchestrator", version="v1beta1")
-    readiness = _Readiness(config, store)
+    readiness = Readiness()
 
-    def api_caller(organization: str, authorization: Annotated[str, Header()] = "") -> None:
-        _check(authorization, config.api_token)
+    def caller(request: Request, organization: str,
+               authorization: Annotated[str, Header()] = "") -> None:
+        scope = scope_of(authorization, config)
+        if scope is None:
+            raise HTTPException(401, "the token is missing or wrong")
+        if scope < Scope.WRITE and request.method != "GET":
+            raise HTTPException(403, "this token may read and change nothing")
         if organization != config.organization_id:
             raise HTTPException(404, f"no organization {organization}")
+        request.state.scope = scope
 
     def agent(authorization: Annotated[str, Header()] = "") -> None:
-        _check(authorization, config.agent_token)
+        if not is_agent(authorization, config):
+            raise HTTPException(401, "the token is missing or wrong")
 
     def cluster_or_404(cluster_id: str) -> Cluster:
         found = store.get(Cluster, cluster_id)
@@ -83,63 +64,91 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
             raise HTTPException(404, f"no cluster {cluster_id}")
         return found
 
-    guarded = [Depends(api_caller)]
+    guarded = [Depends(caller)]
+
+    # -- clusters ---------------------------------------------------------------------------
 
     @app.get(PREFIX + "/clusters", dependencies=guarded)
-    def list_clusters(limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-                      offset: Annotated[int, Query(ge=0)] = 0) -> dict[str, Any]:
-        found = [_shown(c, config, store, readiness) for c in store.all(Cluster)]
-        return _page("clusters", found, limit, offset)
+    def list_clusters(limit: Limit = 20, offset: Offset = 0) -> dict[str, Any]:
+        return page("clusters", [cluster_shown(c, config, store) for c in store.all(Cluster)],
+                    limit, offset)
+
+    @app.post(PREFIX + "/clusters", dependencies=guarded)
+    def create(body: ClusterCreate) -> dict[str, Any]:
+        return cluster_shown(create_cluster(store, config, body), config, store)
 
     @app.get(PREFIX + "/clusters/{cluster_id}", dependencies=guarded)
     def get_cluster(cluster_id: str) -> dict[str, Any]:
-        return _shown(cluster_or_404(cluster_id), config, store, readiness)
+        return cluster_shown(cluster_or_404(cluster_id), config, store)
 
     @app.post(PREFIX + "/clusters/{cluster_id}", dependencies=guarded)
-    def update_cluster(cluster_id: str, body: ClusterUpdate) -> dict[str, Any]:
-        with store.transaction():
-            cluster = cluster_or_404(cluster_id)
-            if body.drRegion is not None and body.drRegion != cluster.drRegion:
-                raise HTTPException(400, "drRegion cannot be changed once set")
-            cluster = store.change_cluster(cluster_id, name=body.name)
-            # Asking again after a failure is asking for the same move.
-            wanted = body.isFailedOver
-            target = config.secondary.name if wanted else config.primary.name
-            moved = cluster.activeRegion == target and cluster.status != "FAILOVER_FAILED"
-            if wanted is not None and not moved:
-                if cluster.status == "FAILING_OVER":
-                    raise HTTPException(409, "a failover is in progress; wait until it has ended")
-                cluster = _accept(store, cluster, target, config)
-        return _shown(cluster, config, store, readiness)
+    def update(request: Request, cluster_id: str, body: ClusterUpdate,
+               force: bool = False) -> dict[str, Any]:
+        cluster_or_404(cluster_id)
+        if (force or body.enableDr) and request.state.scope < Scope.ADMIN:
+            raise HTTPException(403, "only an administrator's token may force a move or enable DR")
+        changed = update_cluster(store, config, cluster_id, body, force=force)
+        return cluster_shown(changed, config, store)
+
+    @app.delete(PREFIX + "/clusters/{cluster_id}", dependencies=guarded, status_code=204)
+    def delete(cluster_id: str) -> None:
+        delete_cluster(store, cluster_or_404(cluster_id))
 
     @app.get(PREFIX + "/clusters/{cluster_id}/failovers", dependencies=guarded)
-    def list_failovers(cluster_id: str) -> dict[str, Any]:
+    def list_failovers(cluster_id: str, limit: Limit = 1000, offset: Offset = 0) -> dict[str, Any]:
         cluster_or_404(cluster_id)
         found = sorted(store.all(FailoverRequest), key=lambda r: r.acceptedAt)
-        return {"failovers": [r.model_dump() | {"steps": store.steps(r.id)} for r in found]}
+        return page("failovers", [r.model_dump() | {"steps": store.steps(r.id)} for r in found],
+                    limit, offset)
+
+    @app.get(PREFIX + "/clusters/{cluster_id}/manual-work", dependencies=guarded)
+    def list_manual_work(cluster_id: str, limit: Limit = 1000, offset: Offset = 0) -> dict[str, Any]:
+        cluster = cluster_or_404(cluster_id)
+        # Before a failover: what will have to be done there; after it: what has to be done here.
+        region = cluster.activeRegion if cluster.isFailedOver else cluster.drRegion
+        found = [{"deploymentId": d.id, "deploymentName": d.name, "region": region,
+                  "items": manual_work(d, region)} for d in store.all(Deployment)]
+        return page("deployments", found, limit, offset)
+
+    # -- Deployments ------------------------------------------------------------------------
 
     @app.get(PREFIX + "/deployments", dependencies=guarded)
     def list_deployments(
         deploymentIds: Annotated[list[str] | None, Query()] = None,
         names: Annotated[list[str] | None, Query()] = None,
-        limit: Annotated[int, Query(ge=1, le=1000)] = 20, offset: Annotated[int, Query(ge=0)] = 0,
+        workspaceIds: Annotated[list[str] | None, Query()] = None,
+        limit: Limit = 20, offset: Offset = 0,
     ) -> dict[str, Any]:
+        cluster = cluster_or_404(config.cluster_id)
         found = [
-            _deployment_shown(d, config, store, readiness) for d in store.all(Deployment)
+            deployment_shown(d, cluster, config, readiness) for d in store.all(Deployment)
             if (not deploymentIds or d.id in deploymentIds) and (not names or d.name in names)
+            and (not workspaceIds or d.workspaceId in workspaceIds)
         ]
-        return _page("deployments", found, limit, offset)
+        return page("deployments", found, limit, offset)
 
     @app.post(PREFIX + "/deployments", dependencies=guarded)
     def create_deployment(body: DeploymentCreate) -> dict[str, Any]:
-        cluster_or_404(body.clusterId)
+        cluster = cluster_or_404(body.clusterId)
         with store.transaction():
             existing = next((d for d in store.all(Deployment) if d.name == body.name), None)
-            deployment = existing or _new_deployment(body)
+            deployment = existing or new_deployment(body)
             store.put(deployment, deployment.id)
         with SetWorkflowID(f"create-{deployment.id}"):
-            DBOS.enqueue_workflow(sequence.CREATIONS, sequence.create_deployment, deployment.id)
-        return _deployment_shown(deployment, config, store, readiness)
+            DBOS.enqueue_workflow(creation.CREATIONS, creation.create_deployment, deployment.id)
+        return deployment_shown(deployment, cluster, config, readiness)
+
+    @app.delete(PREFIX + "/deployments/{deployment_id}", dependencies=guarded, status_code=204)
+    def delete_deployment(deployment_id: str) -> None:
+        if store.get(Deployment, deployment_id) is None:
+            raise HTTPException(404, f"no Deployment {deployment_id}")
+        with store.transaction():
+            store.remove(Deployment, deployment_id)
+            # The reconcilers prune what is not wanted any more; the metadata database stays.
+            cluster = cluster_or_404(config.cluster_id)
+            store.change_cluster(cluster.id, generation=cluster.generation + 1)
+
+    # -- the agents in the regions -----------------------------------------------------------
 
     @app.get("/agent/clusters/{cluster_id}/regions/{region}", dependencies=[Depends(agent)])
     def wanted_state(cluster_id: str, region: str, have: int = 0) -> dict[str, Any]:
@@ -151,22 +160,51 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
         if have != cluster.generation:
             variant = Variant(config.regions[region], active)
             manifests = render(config, store.all(Deployment), variant)
-        return {"generation": cluster.generation, "active": active, "manifests": manifests}
+        return {"generation": cluster.generation, "active": active, "manifests": manifests,
+                "rpoBound": config.rpo_bound}
 
     @app.post("/agent/clusters/{cluster_id}/regions/{region}", dependencies=[Depends(agent)])
     def reported(cluster_id: str, region: str, body: AgentReport) -> dict[str, Any]:
         cluster_or_404(cluster_id)
-        store.put(Report(region=region, generation=body.generation,
-                         running_pods=body.running_pods, at=time.time()), region)
+        store.put(Report(region=region, at=time.time(), **body.model_dump()), region)
         return {}
+
+    # -- the server itself --------------------------------------------------------------------
 
     @app.get("/healthz")
     def healthz() -> dict[str, bool]:
         return {"ok": True}
 
+    @app.get("/metrics")
+    def prometheus(authorization: Annotated[str, Header()] = "") -> Response:
+        if scope_of(authorization, config) is None:
+            raise HTTPException(401, "the token is missing or wrong")
+        return Response(metrics.exposition(config, store), media_type=metrics.CONTENT_TYPE)
+
+    _handle_errors(app)
+    return app
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.middleware("http")
+    async def with_request_id(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        request.state.id = uuid.uuid4().hex
+        structlog.contextvars.bind_contextvars(request_id=request.state.id)
+        answer = await call_next(request)
+        answer.headers[REQUEST_ID] = request.state.id
+        if request.method != "GET" and not request.url.path.startswith("/agent/"):
+            log.info("request", method=request.method, path=request.url.path, status=answer.status_code)
+        return answer
+
     @app.exception_handler(StarletteHTTPException)
-    async def refused(request: Request, error: StarletteHTTPException) -> JSONResponse:
+    async def failed(request: Request, error: StarletteHTTPException) -> JSONResponse:
         return _error(request, error.status_code, str(error.detail))
+
+    @app.exception_handler(Refused)
+    async def refused(request: Request, error: Refused) -> JSONResponse:
+        return _error(request, error.status, str(error))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -174,107 +212,7 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
         where = ".".join(str(part) for part in first["loc"])
         return _error(request, 400, f"{where}: {first['msg']}")
 
-    return app
-
-
-def _accept(store: Store, cluster: Cluster, target: str, config: OrchestratorConfig) -> Cluster:
-    """Write the request down, then start its workflow under the request's id."""
-    kind = "failover" if target == config.secondary.name else "failback"
-    request = FailoverRequest(
-        id=f"fo-{uuid.uuid4().hex[:12]}", kind=kind, target=target, acceptedAt=time.time(),
-        source=next(name for name in config.regions if name != target))
-    store.put(request, request.id)
-    changed = store.change_cluster(cluster.id, status="FAILING_OVER")
-    with SetWorkflowID(request.id):
-        DBOS.start_workflow(sequence.failover, request.id)
-    return changed
-
-
-def _new_deployment(body: DeploymentCreate) -> Deployment:
-    database = "airflow_" + body.name.replace("-", "_")
-    return Deployment(
-        id=f"cm{uuid.uuid4().hex[:22]}", name=body.name, namespace=f"airflow-{body.name}",
-        environmentVariables=body.environmentVariables,
-        secrets={
-            "fernet_key": Fernet.generate_key().decode(), "jwt_secret": secrets.token_hex(32),
-            "secret_key": secrets.token_hex(16), "admin_password": secrets.token_urlsafe(18),
-            "db_name": database, "db_user": database, "db_password": secrets.token_urlsafe(18),
-        },
-    )
-
-
-class _Readiness:
-    """Which Deployments are ready in the active region, asked at most twice a second."""
-
-    def __init__(self, config: OrchestratorConfig, store: Store) -> None:
-        self._config, self._store = config, store
-        self._lock = threading.Lock()
-        self._at, self._region = 0.0, ""
-        self._ready: dict[str, set[str]] = {}
-
-    def components(self, region: str) -> dict[str, set[str]]:
-        """Namespace to ready components in a region; empty when it does not answer."""
-        with self._lock:
-            if region != self._region or time.monotonic() - self._at > HEALTH_CACHE_S:
-                try:
-                    self._ready = sequence.Context.regions[region].kubernetes.ready_components()
-                except sequence.UNREACHABLE:
-                    self._ready = {}
-                self._at, self._region = time.monotonic(), region
-            return dict(self._ready)
-
-
-def _shown(
-    cluster: Cluster, config: OrchestratorConfig, store: Store, readiness: _Readiness
-) -> dict[str, Any]:
-    details = []
-    for region in config.regions:
-        report = store.get(Report, region)
-        if report is None or time.time() - report.at > 15:
-            details.append({"code": "REGION_SILENT", "component": region, "severity": "CRITICAL",
-                            "description": f"the reconciler of {region} has not reported lately"})
-    return {
-        "id": cluster.id, "name": cluster.name, "type": "DEDICATED", "cloudProvider": "AWS",
-        "region": cluster.region, "drRegion": cluster.drRegion, "isDrEnabled": True,
-        "isFailedOver": cluster.isFailedOver,
-        "failoverInProgress": cluster.status == "FAILING_OVER",
-        "enableReplicationTimeControl": True, "status": cluster.status,
-        "healthStatus": {"value": "UNHEALTHY" if details else "HEALTHY", "details": details},
-        "organizationId": config.organization_id, "dbInstanceType": "db.r6g.large",
-        "vpcSubnetRange": "172.20.0.0/19", "drVpcSubnetRange": "172.21.0.0/19",
-        "metadata": {"activeRegion": cluster.activeRegion}, "nodePools": [],
-        "createdAt": cluster.createdAt, "updatedAt": cluster.updatedAt,
-    }
-
-
-def _deployment_shown(
-    deployment: Deployment, config: OrchestratorConfig, store: Store, readiness: _Readiness
-) -> dict[str, Any]:
-    cluster = store.get(Cluster, config.cluster_id)
-    assert cluster is not None
-    ready = readiness.components(cluster.activeRegion).get(deployment.namespace, set())
-    host = hostname(deployment, config)
-    return {
-        "id": deployment.id, "name": deployment.name, "namespace": deployment.namespace,
-        "clusterId": cluster.id, "clusterName": cluster.name,
-        "status": "HEALTHY" if {"scheduler", "api-server"} <= ready else "DEPLOYING",
-        "apiUrl": f"http://{host}/api/v2", "webServerUrl": f"http://{host}",
-        "airflowVersion": "3.3.2", "astroRuntimeVersion": "", "executor": "SYNTHETIC",
-        "environmentVariables": deployment.environmentVariables,
-        "createdAt": deployment.createdAt, "updatedAt": timestamp(),
-    }
-
-
-def _page(name: str, found: list[Any], limit: int, offset: int) -> dict[str, Any]:
-    return {name: found[offset:offset + limit], "limit": limit, "offset": offset,
-            "totalCount": len(found)}
-
-
-def _check(authorization: str, token: str) -> None:
-    if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
-        raise HTTPException(401, "the token is missing or wrong")
-
 
 def _error(request: Request, code: int, message: str) -> JSONResponse:
-    body = {"message": message, "requestId": uuid.uuid4().hex, "statusCode": code}
-    return JSONResponse(body, status_code=code)
+    return JSONResponse({"message": message, "requestId": request.state.id, "statusCode": code},
+                        status_code=code)

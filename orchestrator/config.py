@@ -50,9 +50,17 @@ class OrchestratorConfig(BaseModel):
     aws_access_key: str = Field(repr=False)
     aws_secret_key: str = Field(repr=False)
     api_token: str = Field(repr=False)
+    read_token: str = Field(default="", repr=False)
+    """May look and change nothing; empty: there is none."""
+    admin_token: str = Field(default="", repr=False)
+    """May do what ``api_token`` may, and force what is refused to that."""
     agent_token: str = Field(repr=False)
     """What the reconcilers in the regions authenticate with."""
     task_seconds: float = 30.0
+    rpo_bound: float | None = None
+    """``rds.global_db_rpo`` of the metadata databases, seconds; None: off."""
+    crash_file: Path | None = None
+    """Where a drill arms the points at which this server is to die; see :func:`durable.crash_point`."""
 
     @property
     def regions(self) -> dict[str, RegionConfig]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
@@ -10,11 +11,14 @@ from typing import Any
 
 from kubernetes import client, config
 
+from orchestrator.drift import Key, key_of
 from orchestrator.manifests import FIELD_MANAGER, Manifest
 
 CONNECT_S, READ_S = 2.0, 10.0
 PARALLEL = 4
 PLURALS = {"Ingress": "ingresses"}
+MANAGED = "dr-drill/deployment"
+"""The label that every object of a Deployment carries."""
 
 
 class KubernetesRegion:
@@ -24,6 +28,7 @@ class KubernetesRegion:
         self._api = api
         self._core = client.CoreV1Api(api)
         self._batch = client.BatchV1Api(api)
+        self._apps = client.AppsV1Api(api)
 
     @classmethod
     def from_kubeconfig(cls, path: Path) -> KubernetesRegion:
@@ -46,7 +51,7 @@ class KubernetesRegion:
         """
         group = manifest["apiVersion"]
         meta = manifest["metadata"]
-        plural = PLURALS.get(manifest["kind"], manifest["kind"].lower() + "s")
+        plural = _plural(manifest["kind"])
         root = f"/apis/{group}" if "/" in group else f"/api/{group}"
         space = f"/namespaces/{meta['namespace']}" if "namespace" in meta else ""
         request = self._api.param_serialize(
@@ -82,6 +87,48 @@ class KubernetesRegion:
         with ThreadPoolExecutor(PARALLEL) as pool:
             for done in [pool.submit(one, group) for group in groups]:
                 done.result()
+
+    def list_managed(self, api_version: str, kind: str) -> dict[Key, Manifest]:
+        """All objects of a kind that belong to a Deployment, in all namespaces."""
+        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        found = self._call("GET", f"{root}/{_plural(kind)}", [("labelSelector", MANAGED)])
+        objects = [{**obj, "apiVersion": api_version, "kind": kind} for obj in found["items"]]
+        return {key_of(obj): obj for obj in objects}
+
+    def delete(self, key: Key, api_version: str) -> None:
+        """Remove one object; one that is gone already is as good.
+
+        Raises:
+            kubernetes.client.ApiException: when the API refuses it.
+        """
+        kind, namespace, name = key
+        root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+        space = f"/namespaces/{namespace}" if namespace else ""
+        try:
+            self._call("DELETE", f"{root}{space}/{_plural(kind)}/{name}", [])
+        except client.ApiException as error:
+            if error.status != 404:
+                raise
+
+    def stop_airflow(self) -> None:
+        """Scale every Airflow workload of the region to nothing."""
+        found: Any = self._apps.list_deployment_for_all_namespaces(
+            label_selector="app.kubernetes.io/part-of=airflow", _request_timeout=(CONNECT_S, READ_S))
+        for workload in found.items:
+            if workload.spec.replicas:
+                self._apps.patch_namespaced_deployment_scale(
+                    workload.metadata.name, workload.metadata.namespace, {"spec": {"replicas": 0}},
+                    _request_timeout=(CONNECT_S, READ_S))
+
+    def _call(self, method: str, path: str, query: list[tuple[str, str]]) -> Manifest:
+        request = self._api.param_serialize(
+            method, path, query_params=query, header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"])
+        answer = self._api.call_api(*request, _request_timeout=(CONNECT_S, READ_S))
+        body = answer.read().decode(errors="replace")
+        if not 200 <= answer.status <= 299:
+            raise client.ApiException.from_response(http_resp=answer, body=body, data=None)
+        return dict(json.loads(body))
 
     def airflow_pods(self) -> int:
         """How many Airflow pods have a process in this region (those being stopped included)."""
@@ -119,3 +166,7 @@ class KubernetesRegion:
             name, namespace, propagation_policy="Background", _request_timeout=(CONNECT_S, READ_S))
         self._core.delete_namespaced_secret(
             name, namespace, _request_timeout=(CONNECT_S, READ_S))
+
+
+def _plural(kind: str) -> str:
+    return PLURALS.get(kind, kind.lower() + "s")

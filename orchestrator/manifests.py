@@ -69,8 +69,9 @@ def hostname(deployment: Deployment, config: OrchestratorConfig) -> str:
 def render(
     config: OrchestratorConfig, deployments: Sequence[Deployment], variant: Variant
 ) -> list[Manifest]:
-    """Every object of every Deployment for one region, in the order in which to apply them."""
-    return [obj for deployment in deployments for obj in _deployment(config, deployment, variant)]
+    """Every object of every provisioned Deployment for one region, in the order in which to apply them."""
+    return [obj for deployment in deployments if deployment.provisioned
+            for obj in _deployment(config, deployment, variant)]
 
 
 def _deployment(

@@ -77,9 +77,10 @@ class Region:
         return any(m["IsWriter"] and m["DBClusterArn"].endswith(f":{self.region.db_cluster_id}")
                    for m in described["GlobalClusterMembers"])
 
-    def change_under_way(self) -> bool:
-        """Whether a change of writer is running."""
-        return bool(self._global().get("FailoverState"))
+    def change_status(self) -> str | None:
+        """How far a change of writer is: ``pending`` while the old one is fenced; None when none runs."""
+        state = self._global().get("FailoverState") or {}
+        return str(state["Status"]) if "Status" in state else None
 
     def in_sync(self) -> bool:
         """Whether the writer's standby is connected (asked at the writer's region)."""

@@ -8,9 +8,10 @@ import structlog
 import uvicorn
 from dbos import DBOS, DBOSConfig
 
-from orchestrator import sequence
+from orchestrator import creation
 from orchestrator.api import build
 from orchestrator.config import OrchestratorConfig
+from orchestrator.durable import Context
 from orchestrator.store import Cluster, Store
 
 
@@ -18,6 +19,7 @@ def main() -> None:
     """Serve the configuration file given as the only argument; unfinished work is resumed."""
     config = OrchestratorConfig.load(sys.argv[1])
     structlog.configure(processors=[
+        structlog.contextvars.merge_contextvars,
         structlog.processors.TimeStamper(fmt="iso"), structlog.processors.add_log_level,
         structlog.processors.JSONRenderer()])
     store = Store(config.store)
@@ -28,7 +30,7 @@ def main() -> None:
             writer=config.primary.name,
             workloads={config.primary.name: True, config.secondary.name: False},
         ), config.cluster_id)
-    sequence.Context.set(config, store)
+    Context.set(config, store)
     settings: DBOSConfig = {
         "name": "dr-orchestrator", "log_level": "WARNING", "executor_id": "orchestrator",
         "application_version": "1",
@@ -36,7 +38,7 @@ def main() -> None:
     }
     DBOS(config=settings)
     DBOS.launch()
-    DBOS.register_queue(sequence.CREATIONS, worker_concurrency=sequence.CREATIONS_AT_ONCE,
+    DBOS.register_queue(creation.CREATIONS, worker_concurrency=creation.CREATIONS_AT_ONCE,
                         polling_interval_sec=0.5)
     try:
         uvicorn.run(build(config, store), host=config.host, port=config.port, log_level="warning",

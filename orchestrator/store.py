@@ -17,6 +17,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field
 
+from orchestrator.facts import RegionFacts
+
 R = TypeVar("R", bound=BaseModel)
 
 SCHEMA = """
@@ -39,6 +41,13 @@ class Cluster(BaseModel):
     name: str
     region: str
     drRegion: str
+    isDrEnabled: bool = True
+    enableReplicationTimeControl: bool = True
+    vpcSubnetRange: str = "172.20.0.0/19"
+    drVpcSubnetRange: str = "172.21.0.0/19"
+    dbInstanceType: str = "db.r6g.large"
+    workspaceIds: list[str] = Field(default_factory=list)
+    k8sTags: list[dict[str, Any]] = Field(default_factory=list)
     isFailedOver: bool = False
     status: str = "CREATED"
     activeRegion: str
@@ -57,9 +66,13 @@ class Deployment(BaseModel):
     id: str
     name: str
     namespace: str
+    workspaceId: str = "default"
     environmentVariables: list[dict[str, Any]] = Field(default_factory=list)
     secrets: dict[str, str] = Field(repr=False)
+    provisioned: bool = False
+    """Whether its metadata database is there: before, nothing of it is applied anywhere."""
     createdAt: str = Field(default_factory=timestamp)
+    updatedAt: str = Field(default_factory=timestamp)
 
 
 class FailoverRequest(BaseModel):
@@ -70,18 +83,23 @@ class FailoverRequest(BaseModel):
     source: str
     target: str
     acceptedAt: float
+    forced: bool = False
+    """Whether an administrator overrode a refusal."""
     status: str = "IN_PROGRESS"
     endedAt: float | None = None
     error: str | None = None
 
 
 class Report(BaseModel):
-    """What a region's reconciler last said about itself."""
+    """What a region's reconciler last said about its region."""
 
     region: str
     generation: int
     running_pods: int
     at: float
+    drift: list[str] = Field(default_factory=list)
+    """Where the region differed from what is wanted, before it was put right."""
+    facts: RegionFacts = RegionFacts()
 
 
 class Store:
@@ -113,6 +131,11 @@ class Store:
             row = self._db.execute("select body from documents where kind = ? and id = ?",
                                    (kind.__name__, id_)).fetchone()
         return kind.model_validate_json(row[0]) if row else None
+
+    def remove(self, kind: type[BaseModel], id_: str) -> None:
+        """Remove a record; one that is not there is as good."""
+        with self._lock:
+            self._db.execute("delete from documents where kind = ? and id = ?", (kind.__name__, id_))
 
     def all(self, kind: type[R]) -> list[R]:
         """All records of a kind, by id."""

@@ -100,6 +100,11 @@ class PairAccess:
         """The base URL of the orchestrator's API."""
         return f"http://{self.block.service(Site.OUTSIDE, ORCHESTRATOR)}:{ORCHESTRATOR.port}"
 
+    @property
+    def crash_file(self) -> Path:
+        """Where the points are armed at which the orchestrator is to die."""
+        return self.directory / "sites" / "orchestrator" / "crash-point"
+
     def secret(self, name: str) -> str:
         """One of the environment's secrets (``api_token``, ``postgres_password``...)."""
         return self._tokens[name]

@@ -13,6 +13,7 @@ from kubernetes import client as kubernetes_client
 
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded.addresses import (
+    AWS,
     INGRESS,
     KUBERNETES,
     ORCHESTRATOR,
@@ -60,6 +61,13 @@ def make_database(pair: EmbeddedPair) -> None:
     pair.wait_for("PostgreSQL primary", available, pair.log_of("aws primary"))
     second.create_db_cluster(DBClusterIdentifier=pair.db_cluster("secondary"),
                              GlobalClusterIdentifier="metadata", Engine="aurora-postgresql")
+    first.create_db_cluster_parameter_group(
+        DBClusterParameterGroupName="metadata", DBParameterGroupFamily="aurora-postgresql18",
+        Description="metadata databases")
+    bound = pair.settings.rpo_bound
+    first.modify_db_cluster_parameter_group(DBClusterParameterGroupName="metadata", Parameters=[{
+        "ParameterName": "rds.global_db_rpo", "ApplyMethod": "immediate",
+        "ParameterValue": "-1" if bound is None else f"{bound:.0f}"}])
 
 
 def make_buckets(pair: EmbeddedPair) -> None:
@@ -102,6 +110,10 @@ def bootstrap(pair: EmbeddedPair, role: str) -> None:
             "RECONCILER_TOKEN": pair.secret("agent_token"),
             "RECONCILER_REGION": pair.region_name(role),
             "RECONCILER_CLUSTER": pair.cluster_id,
+            "AWS_ENDPOINT": f"http://{pair.block.service(site, AWS)}:{AWS.port}",
+            "AWS_ACCESS_KEY_ID": pair.secret("aws_access_key"),
+            "AWS_SECRET_ACCESS_KEY": pair.secret("aws_secret_key"),
+            "GLOBAL_CLUSTER": "metadata", "DB_CLUSTER": pair.db_cluster(role),
             "KUBE_SERVER": f"https://{pair.block.service(site, KUBERNETES)}:{KUBERNETES.port}",
             "KUBE_TOKEN": pair.secret(f"kube_token_{role}"),
             "KUBE_CA": base64.b64encode((pair.directory / "ca.crt").read_bytes()).decode()}})

@@ -17,8 +17,8 @@ import trustme
 from harness.environments.embedded.addresses import KUBERNETES, POSTGRES, Block, Caller
 from harness.environments.embedded.layout import ROLES, write_private
 
-TOKENS = ("control_token", "witness_token", "api_token", "agent_token", "aws_secret_key",
-          "postgres_password", "replication_password", "kube_token_primary", "kube_token_secondary")
+TOKENS = ("control_token", "witness_token", "api_token", "read_token", "admin_token", "agent_token",
+          "aws_secret_key", "postgres_password", "replication_password", "kube_token_primary", "kube_token_secondary")
 SERVICE_FILE = "pg_service.conf"
 
 

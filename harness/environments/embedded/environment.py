@@ -213,8 +213,10 @@ class EmbeddedPair(PairAccess):
             "hosted_zone_id": zone, "domain": self.domain,
             "aws_access_key": self._tokens["aws_access_key"],
             "aws_secret_key": self._tokens["aws_secret_key"],
-            "api_token": self._tokens["api_token"], "agent_token": self._tokens["agent_token"],
-            "task_seconds": self.settings.task_seconds,
+            **{name: self._tokens[name] for name in (
+                "api_token", "read_token", "admin_token", "agent_token")},
+            "task_seconds": self.settings.task_seconds, "rpo_bound": self.settings.rpo_bound,
+            "crash_file": str(self.crash_file),
         })
 
     def _orchestrator_region(self, role: str) -> dict[str, Any]:

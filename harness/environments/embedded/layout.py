@@ -22,6 +22,7 @@ class PairSettings:
     task_seconds: float = 30.0
     task_retries: int = 2
     canary_seconds: float = 10.0
+    rpo_bound: float | None = 20.0
 
 
 def environments_root() -> Path:

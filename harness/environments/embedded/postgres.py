@@ -63,6 +63,10 @@ SETTINGS = {
 }
 
 
+HOLDING = "synchronous_standby_names = 'peer'\n"
+"""What makes commits wait for the other member."""
+
+
 class PostgresError(RuntimeError):
     """A PostgreSQL tool failed or a server did not reach the state asked for."""
 
@@ -165,8 +169,10 @@ class PostgresMember:
         )
         self._configure()
 
-    def start(self, mode: Mode) -> None:
+    def start(self, mode: Mode, *, holding: bool = False) -> None:
         """Start the server in ``mode`` and wait until it does what that mode says.
+
+        ``holding``: its commits wait for the other member from the first one on.
 
         Raises:
             PostgresError: with the end of the server's log when it does not.
@@ -182,6 +188,7 @@ class PostgresMember:
             f"hot_standby = {'on' if mode is Mode.REPLICA else 'off'}\n"
             f"primary_conninfo = '{self._source(None)}'\n",
         )
+        self._write(self.data / "guard.conf", HOLDING if holding else "")
         with self.log.open("ab") as sink:
             server = subprocess.Popen(
                 [self._bin / "postgres", "-D", self.data],
@@ -210,7 +217,39 @@ class PostgresMember:
         if not _wait(self.is_writer, PROMOTE_TIMEOUT):
             raise PostgresError("promotion did not finish\n" + self.tail())
 
+    def hold_commits(self, holding: bool) -> None:
+        """Make commits wait until the other member holds them, or pass again."""
+        self._write(self.data / "guard.conf", HOLDING if holding else "")
+        if self.pid() is not None:
+            self._reload()
+
+    def stop_receiving(self) -> None:
+        """Have a standby hear (and confirm) nothing more from the writer.
+
+        Raises:
+            PostgresError: when it goes on.
+        """
+        self._write(self.data / "mode.conf", "hot_standby = on\nprimary_conninfo = ''\n")
+        self._reload()
+        if not _wait(lambda: not self.receives(), 10):
+            raise PostgresError("the standby did not stop receiving")
+
     # -- observation --------------------------------------------------------------------
+
+    def receives(self) -> bool:
+        """Whether a standby has a connection to the writer (asked of the system: it may be headless).
+
+        One whose link has failed silently counts until PostgreSQL itself gives it up.
+        """
+        pid = self.pid()
+        if pid is None:
+            return False
+        with contextlib.suppress(OSError):
+            for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                with contextlib.suppress(OSError):
+                    if b"walreceiver streaming" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        return True
+        return False
 
     def pid(self) -> int | None:
         """The postmaster's process id, or None when no server of this directory runs."""
@@ -303,12 +342,20 @@ class PostgresMember:
             + (f" dbname={database}" if database and database != "postgres" else "")
         )
 
+    def _reload(self) -> None:
+        pid = self.pid()
+        if pid is None:
+            raise PostgresError("the server does not run")
+        os.kill(pid, signal.SIGHUP)
+
     def _configure(self) -> None:
         lines = [f"{key} = {value}" for key, value in SETTINGS.items()]
         lines += [f"listen_addresses = '{self.host}'", f"port = {self.port}"]
-        self._write(self.data / "postgresql.conf", "\n".join([*lines, "include = 'mode.conf'", ""]))
+        self._write(self.data / "postgresql.conf", "\n".join(
+            [*lines, "include = 'mode.conf'", "include = 'guard.conf'", ""]))
         self._write(self.data / "postgresql.auto.conf", "")
         self._write(self.data / "mode.conf", "")
+        self._write(self.data / "guard.conf", "")
         self._write(
             self.data / "pg_hba.conf",
             "host all all 127.0.0.0/8 scram-sha-256\n"

@@ -25,7 +25,9 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from harness.environments.embedded.addresses import AWS, GLOBAL_AWS, POSTGRES, Site
-from harness.environments.embedded.aws.rds import RdsError, RegionalRds
+from harness.environments.embedded.aws import metrics
+from harness.environments.embedded.aws.rds import RegionalRds
+from harness.environments.embedded.aws.reign import RdsError
 from harness.environments.embedded.aws.replication import REPLICA_PATH, Replicator
 from harness.environments.embedded.aws.wal import WriteAheadLog, replayed_environ
 from harness.environments.embedded.postgres import PostgresMember
@@ -76,7 +78,9 @@ class AwsEndpoint:
         if self.replicator:
             self.replicator.start()
         if self.rds:
-            self.rds.resume()
+            self.rds.reign.start()
+            if self.replicator:
+                metrics.publish(self._site.region, self.rds.reign, self.replicator)
 
     def __call__(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
         """Answer one request (WSGI)."""
@@ -202,7 +206,7 @@ class AwsEndpoint:
         if path.startswith("/_dr/rds/") and self.rds:
             try:
                 body = json.loads(raw) if raw else {}
-                return _plain(respond, 200, self.rds.control(path.removeprefix("/_dr/rds/"), body))
+                return _plain(respond, 200, self.rds.reign.control(path.removeprefix("/_dr/rds/"), body))
             except RdsError as error:
                 return _plain(respond, error.status, {"message": str(error)})
         return _plain(respond, 404, {"message": f"no control call {path}"})

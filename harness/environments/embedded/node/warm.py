@@ -14,6 +14,7 @@ own database (:func:`connect_to`) before the first connection.
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import json
 import os
@@ -22,7 +23,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy.engine import make_url
 
@@ -35,6 +36,9 @@ WARM_SETTINGS = {
     "AIRFLOW__API_AUTH__JWT_SECRET": "replaced-in-every-pod-before-anything-is-signed-0123456789",
     "AIRFLOW__API__SECRET_KEY": "replaced-in-every-pod",
     "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "s3://replaced-in-every-pod/logs",
+    # Nobody listens there: what is read while warming up is an error message.
+    "AIRFLOW_CONN_AWS_DEFAULT": "aws://x:x@/?region_name=us-east-1&endpoint_url=http%3A%2F%2F127.0.0.1%3A9",
+    "AWS_MAX_ATTEMPTS": "1",
 }
 """What every pod has of its own. All else comes from the platform (``node/image.json``), because
 Airflow reads part of its settings while it is imported, and that happens here."""
@@ -115,6 +119,7 @@ def _exercise() -> None:
 
     from loadgen import executor
 
+    _share_models()
     import_all_models()
     _redirect(settings)
     assert settings.engine is not None
@@ -129,8 +134,21 @@ def _exercise() -> None:
     asyncio.run(_run_tasks())
     _schedule(rounds=3)
     asyncio.run(_api_requests(app))
+    asyncio.run(_read_log(app))
     executor.WARMING = False
     boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+
+
+def _share_models() -> None:
+    """One loader of AWS's service models for all of botocore's sessions.
+
+    Each session has a loader of its own otherwise, and with it a copy of S3's model: a copy in every pod,
+    made anew, where one can be shared across the fork. What is loaded is the same.
+    """
+    import botocore.session
+
+    session: Any = botocore.session
+    session.create_loader = functools.cache(session.create_loader)
 
 
 def _redirect(settings: Any) -> None:
@@ -188,6 +206,28 @@ async def _api_requests(app: Any) -> None:
             for dag in WARM_DAGS:
                 answer = await client.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None})
                 answer.raise_for_status()
+
+
+async def _read_log(app: Any) -> None:
+    """Read a task's log: that takes boto3's models of S3 with it, 60 MB that every pod would have alone."""
+    import httpx
+    from airflow.logging_config import get_remote_task_log
+
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://warm", timeout=60) as client:
+            login = await client.post("/auth/token", json={"username": "admin", "password": "warm"})
+            client.headers["authorization"] = f"Bearer {login.json()['access_token']}"
+            found = (await client.get("/api/v2/dags/canary/dagRuns/~/taskInstances?limit=1")).json()
+            for ti in found["task_instances"]:
+                answer = await client.get(
+                    f"/api/v2/dags/canary/dagRuns/{ti['dag_run_id']}/taskInstances/{ti['task_id']}/logs/1",
+                    params={"full_content": True})
+                if answer.status_code not in (200, 500):  # 500: nobody listens where S3 should be
+                    answer.raise_for_status()
+    # Its connection to S3 was nobody's; a pod makes its own.
+    del cast(Any, get_remote_task_log()).hook
+    del os.environ["AWS_MAX_ATTEMPTS"]
 
 
 def _schedule(rounds: int) -> None:
