@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -141,6 +142,38 @@ def doctor(file: Path | None) -> None:
     ok, text = planning.doctor(loaded.drill if loaded else None)
     click.echo(text)
     sys.exit(0 if ok else BROKEN)
+
+
+@main.group()
+def orchestrator() -> None:
+    """The reference orchestrator by itself: serve it, or watch one."""
+
+
+@orchestrator.command()
+@click.argument("config", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def serve(config: Path) -> None:
+    """Serve the orchestrator described in CONFIG (JSON; see orchestrator/config.py) until interrupted.
+
+    It listens where CONFIG says, which is loopback unless it says otherwise, and resumes what was
+    unfinished.
+    """
+    os.execv(sys.executable, [sys.executable, "-m", "orchestrator.server", str(config)])
+
+
+@orchestrator.command()
+@click.argument("identifier", required=False)
+@click.option("--once", is_flag=True, help="Print the state once and end.")
+def watch(identifier: str | None, once: bool) -> None:
+    """Show the state, steps and lags of an environment's orchestrator, live.
+
+    IDENTIFIER is an environment's (see 'drill status'); not needed where there is just one.
+    """
+    from harness import session
+
+    try:
+        sys.exit(session.watch(identifier, once=once))
+    except KeyboardInterrupt:
+        sys.exit(0)
 
 
 def _load_or_exit(file: Path) -> LoadedDrill:

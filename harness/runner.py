@@ -21,6 +21,7 @@ from typing import Any
 import psycopg
 
 from harness import evidence as evidences
+from harness import looks
 from harness.environments.base import Environment, EnvironmentFailed
 from harness.faults import FAULTS, FaultFailed
 from harness.fleet import Fleet
@@ -133,7 +134,7 @@ class Runner:
     def _announce(self) -> None:
         fleet, spec = self.drill.fleet, self.drill
         self.journal.append(
-            "run.started", durable=True, run_id=self.run_id,
+            "run.started", durable=True, run_id=self.run_id, rpo_bound_s=spec.environment.rpo_bound,
             drill={"name": spec.metadata.name, "title": spec.metadata.title,
                    "sha256": self.loaded.sha256, "file": str(self.loaded.path)},
             text=self.loaded.text, seed=self.seed, proves=list(spec.metadata.proves),
@@ -191,6 +192,10 @@ class Runner:
         self.sampler.start()
         self._look("headless", *self.fleet.standby_is_headless("secondary"))
         self._look("standby-empty", *self.fleet.standby_runs_no_airflow("secondary"))
+        self._look("one-cluster", *looks.one_cluster(self.fleet, self.environment))
+        self._look("variants", *looks.variants(self.fleet, self.environment, "primary"))
+        self._look("observed", *looks.observed(self.fleet, self.environment))
+        self._look("manual-work", *looks.manual_work_listed(self.fleet, self.environment))
 
     # -- phases ---------------------------------------------------------------------------
 
@@ -231,7 +236,8 @@ class Runner:
         """Break something: intent and undo first, then the act, then what was seen."""
         name, parameters = spec.chosen
         fault = FAULTS[name]
-        if fault.disrupts:
+        disrupts = fault.disrupts and getattr(parameters, "disrupts", True)
+        if disrupts:
             self._wait_for_full_load()
         undo = dict(fault.undo(parameters))
         # A random moment within a probe's interval: a fault in step with the probes would always
@@ -246,9 +252,9 @@ class Runner:
         except FaultFailed as error:
             raise EnvironmentFailed(f"fault {name}: {error}") from error
         in_force = time.time()
-        self.journal.append("fault.outcome", durable=True, fault=name, disrupts=fault.disrupts,
+        self.journal.append("fault.outcome", durable=True, fault=name, disrupts=disrupts,
                             asked=began, in_force=in_force, seen=dict(seen))
-        if fault.disrupts:
+        if disrupts:
             self._t_fault = in_force
         self.progress.say(f"{name} {shown}: in force after {(in_force - began) * 1000:.0f} ms")
 
@@ -269,21 +275,40 @@ class Runner:
 
     def _phase_failover(self, spec: Any) -> None:
         """Ask for a failover and wait until the orchestrator has finished it."""
-        self._move("failover", spec.timeout)
+        self._move("failover", spec)
 
     def _phase_failback(self, spec: Any) -> None:
         """Ask for a failback and wait until the orchestrator has finished it."""
         self._t_fault = None  # nothing broke: the outage begins with the request
-        self._move("failback", spec.timeout)
+        self._move("failback", spec)
 
-    def _move(self, kind: Kind, timeout: float) -> None:
+    def _refused(self, kind: Kind, spec: Any) -> None:
+        """A request that the orchestrator must refuse, with a reason, and without moving anything."""
+        driver = self.fleet.orchestrator
+        before = driver.cluster()
+        try:
+            driver.trigger(kind, planned=spec.planned)
+        except OrchestratorFailed as error:
+            after = driver.cluster()
+            still = (after.status, after.is_failed_over) == (before.status, before.is_failed_over)
+            self._look("refusal", still, f"{error}" + ("" if still else ", and yet it moved"))
+            self.progress.say(str(error))
+            return
+        self._look("refusal", False, f"the {kind} was accepted, where it had to be refused")
+        raise PhaseFailed(f"the {kind} was accepted, where it had to be refused")
+
+    def _move(self, kind: Kind, spec: Any) -> None:
+        if spec.expect == "refused":
+            self._refused(kind, spec)
+            return
+        timeout: float = spec.timeout
         source = self._active
         target = "secondary" if kind == "failover" else "primary"
         driver = self.fleet.orchestrator
         known = {h["id"] for h in driver.history()}
         self.journal.append("trigger.intent", durable=True, kind=kind)
         try:
-            driver.trigger(kind)
+            driver.trigger(kind, planned=spec.planned)
         except OrchestratorFailed as error:
             raise PhaseFailed(str(error)) from error
         accepted = time.time()
@@ -309,6 +334,11 @@ class Runner:
              "attempts": s["attempts"]}
             for s in (record["steps"] if record else []) if s["ended"] and s["name"] != "cleanup"
         ]
+        self._look("flag", *looks.flag_shown(self.fleet, self.environment, target))
+        self._look("manual-work", *looks.manual_work_listed(self.fleet, self.environment))
+        if crashes := self.environment.orchestrator_crashes():
+            self.journal.append("orchestrator.crashes", points=list(crashes))
+            self.progress.say(f"the orchestrator died at {', '.join(crashes)}, and went on")
         completed = record["endedAt"] if record and record["endedAt"] else time.time()
         self.journal.append("transition.completed", kind=kind, at=completed, steps=steps)
         self.progress.say(f"{kind} finished {completed - accepted:.1f} s after it was accepted")
@@ -353,10 +383,12 @@ class Runner:
 
     def _phase_heal(self, spec: Any) -> None:
         """Take back what was broken in a region, and wait until it follows the active one."""
+        active = self._active
+        image = looks.push_image(self.environment, active, self.run_id)
+        self.journal.append("heal.image", key=image)
         for undo in reversed(self._undo):
             self._undo_one(undo)
         self._undo.clear()
-        active = self._active
 
         def follows() -> bool:
             return self.fleet.follows(active)
@@ -364,15 +396,29 @@ class Runner:
         self._wait(follows, spec.timeout, lambda: PhaseFailed(
             f"the {spec.region} region did not become a follower within {spec.timeout:.0f} s"),
             poll=SLOW_POLL_S)
+        self._look("variants", *looks.variants(self.fleet, self.environment, active))
+        self._look("image-carried", *looks.image_carried(self.environment, active, image))
         if active != "primary":
             lag = dict(self.environment.replication_lag(active))
             self._look("reverse-replication", lag.get("state") == "streaming",
                        f"{self.environment.region_name(active)} streams to the other region: {lag}")
 
     def _phase_hold(self, spec: Any) -> None:
-        """Let things go on as they are; still watching over the environment."""
-        until = time.monotonic() + spec.duration
-        self._wait(lambda: time.monotonic() >= until, spec.duration + 60, lambda: None)
+        """Let things go on as they are; still watching over the environment, and for what is expected."""
+        until, seen = time.monotonic() + spec.duration, [False, "not seen"]
+
+        def over() -> bool:
+            if spec.expect and spec.expect != "up":
+                seen[:] = looks.EXPECTED[spec.expect](self.fleet, self.environment, self._active)
+            return bool(seen[0]) or time.monotonic() >= until
+
+        self._wait(over, spec.duration + 60, lambda: None,
+                   poll=SLOW_POLL_S if spec.expect else POLL_S)
+        if spec.expect == "up":
+            up, all_of_them = self._up_since(0.0), len(self.fleet.members)
+            seen[:] = [up == all_of_them, f"{up} of {all_of_them} Deployments run tasks"]
+        if spec.expect:
+            self._look(spec.expect, bool(seen[0]), str(seen[1]))
 
     # -- helpers --------------------------------------------------------------------------
 
@@ -381,9 +427,13 @@ class Runner:
         seen: Any = {}
         if role := undo.get("restore-region"):
             seen = self.environment.restore_region(role)
-        if direction := undo.get("mend-link"):
+        for direction in [undo[k] for k in ("mend-link",) if k in undo] + undo.get("mend-links", []):
             source, target = direction.split("->")
             seen = self.environment.set_link(source, target)
+        if site := undo.get("end-api-outage"):
+            seen = self.environment.api_outage(site, ())
+        if "disarm-orchestrator" in undo:
+            seen = self.environment.arm_orchestrator(())
         self.journal.append("undo.outcome", undo=undo, seen=dict(seen))
         self.progress.say(f"undone: {undo}")
 

@@ -133,6 +133,10 @@ class FailoverPhase(Model):
     """Ask the orchestrator to fail over, and wait for it to say that it has."""
 
     timeout: Duration = 1800.0
+    planned: bool = False
+    """A switchover: the region that is left is alive, and nothing may be lost. A failback always is."""
+    expect: Literal["accepted", "refused"] = "accepted"
+    """``refused``: the orchestrator must say no, and why; nothing may move."""
 
 
 class SettlePhase(Model):
@@ -145,6 +149,9 @@ class HoldPhase(Model):
     """Let things go on as they are for a while (a lag grow, say)."""
 
     duration: Annotated[Duration, Field(alias="for")]
+    expect: Literal["up", "commits-wait", "drift-repaired", "unhealthy"] | None = None
+    """What must be seen: ``up`` when the time is over (every Deployment runs tasks), the others at some
+    moment within it (then the phase ends)."""
 
 
 class HealPhase(Model):
@@ -266,16 +273,18 @@ class Drill(Model):
                 raise ValueError(f"{where}: load comes first")
             if phase.kind == "fault":
                 broken = True
+            if phase.kind in ("failover", "failback") and phase.spec.expect == "refused":
+                continue
             if phase.kind == "failover":
                 if away:
                     raise ValueError(f"{where}: the cluster has failed over already")
-                away = True
+                away = broken = True
             if phase.kind == "failback":
                 if not away:
                     raise ValueError(f"{where}: there is no failover before it")
                 away = False
             if phase.kind == "heal" and not broken:
-                raise ValueError(f"{where}: there is no fault before it")
+                raise ValueError(f"{where}: there is no fault and no failover before it")
         if self.phases[0].kind != "load":
             raise ValueError("phases[0]: a drill begins with load; without it nothing can be lost")
         return self

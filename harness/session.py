@@ -176,6 +176,29 @@ def status() -> None:
     console.print(table if table.row_count else "no environments")
 
 
+def watch(identifier: str | None, *, once: bool) -> int:
+    """Show an environment's orchestrator; the exit code."""
+    import httpx
+
+    from harness.orchestrator_view import watch as show
+
+    console = Console()
+    root = environments_root() / "envs"
+    found = [d for d in (sorted(root.iterdir()) if root.exists() else [])
+             if identifier in (None, d.name)]
+    if len(found) != 1:
+        console.print("name one of the environments (drill status): "
+                      + (", ".join(d.name for d in found) or "there is none"), style="red")
+        return 2
+    try:
+        pair = EmbeddedPair.found(found[0])
+        return show(console, pair.orchestrator_url, pair.organization_id, pair.cluster_id,
+                    pair.secret("read_token"), once=once)
+    except (EnvironmentFailed, httpx.HTTPError) as error:
+        console.print(f"{found[0].name}: its orchestrator does not answer: {error}", style="red")
+        return BROKEN
+
+
 def owner_alive(directory: Path) -> bool:
     """Whether the very process that made an environment still runs."""
     try:

@@ -47,7 +47,7 @@ class Ledger:
         self._payload = base64.b64encode(os.urandom(size)).decode()[:size]
         self._writer = f"{self._region}/{uuid.uuid4().hex[:8]}"
         self._accepts = asyncio.Event()
-        """Set while the region's database accepts connections."""
+        """Set while the region's database takes writes."""
         self._witness = WitnessClient(
             os.environ["DR_DRILL_WITNESS_HOST"], int(os.environ["DR_DRILL_WITNESS_PORT"]),
             os.environ["DR_DRILL_WITNESS_TOKEN"],
@@ -59,17 +59,18 @@ class Ledger:
         while True:
             try:
                 async with await self._connect("postgres") as connection:
-                    self._accepts.set()
-                    while True:
+                    while not await _in_recovery(connection):
+                        self._accepts.set()
                         for name in await _databases(connection):
                             if name not in writers:
                                 writers[name] = asyncio.create_task(self._write_forever(name))
                         await asyncio.sleep(LOOK_FOR_DATABASES_S)
             except (psycopg.Error, OSError):
-                # Headless, or gone. One server holds all databases: one connection a moment tells
-                # for all writers whether it acknowledges anything.
-                self._accepts.clear()
-                await asyncio.sleep(RETRY_S)
+                pass
+            # A standby, or gone. One server holds all databases: one connection a moment tells for all
+            # writers whether it takes writes.
+            self._accepts.clear()
+            await asyncio.sleep(RETRY_S)
 
     async def _write_forever(self, database: str) -> None:
         deployment = database.removeprefix("airflow_").replace("_", "-")
@@ -107,6 +108,11 @@ class Ledger:
             connect_timeout=2, autocommit=True,
             options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
         )
+
+
+async def _in_recovery(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> bool:
+    row = await (await connection.execute("select pg_is_in_recovery()")).fetchone()
+    return row is None or bool(row[0])
 
 
 async def _databases(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> list[str]:

@@ -16,7 +16,8 @@ class Refused(Exception):
 
 
 def admit_move(
-    cluster: Cluster, target: str, config: OrchestratorConfig, store: Store, *, force: bool
+    cluster: Cluster, target: str, config: OrchestratorConfig, store: Store, *, force: bool,
+    planned: bool,
 ) -> None:
     """Let a failover or failback begin.
 
@@ -25,7 +26,7 @@ def admit_move(
 
     Raises:
         Refused: 400 without DR, 409 while another move runs, while the standby is unhealthy and,
-            for a failback, while the old primary has not caught up.
+            for a switchover (a failback is one), while its target has not caught up.
     """
     if not cluster.isDrEnabled:
         raise Refused(400, f"cluster {cluster.name} has no disaster recovery; enable it first (enableDr)")
@@ -35,9 +36,9 @@ def admit_move(
         raise Refused(409, f"the cluster is {cluster.status}; it cannot be failed over")
     if force:
         return
-    if target == config.primary.name:
+    if planned:
         if behind := catching_up(target, store):
-            raise Refused(409, f"no failback yet: {behind}. Send the request again when it has; an "
+            raise Refused(409, f"no switchover yet: {behind}. Send the request again when it has; an "
                                "administrator can force it, and loses what is not there")
         return
     # That the database is out of contact with its writer is what an outage of the writer looks like.

@@ -3,7 +3,8 @@
 Field names, status values and error bodies follow the Astro platform API v1beta1. Ours are, beside
 it: ``POST`` and ``DELETE .../deployments`` (the fleet), ``GET .../failovers`` (each request with its
 steps), ``GET .../clusters/{id}/manual-work`` (what a failover does not carry over), the query
-parameter ``force`` of a cluster's update (an administrator's), and ``/metrics``.
+parameters ``force`` (an administrator's) and ``planned`` (a switchover) of a cluster's update,
+and ``/metrics``.
 """
 
 from __future__ import annotations
@@ -83,11 +84,11 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
 
     @app.post(PREFIX + "/clusters/{cluster_id}", dependencies=guarded)
     def update(request: Request, cluster_id: str, body: ClusterUpdate,
-               force: bool = False) -> dict[str, Any]:
+               force: bool = False, planned: bool = False) -> dict[str, Any]:
         cluster_or_404(cluster_id)
         if (force or body.enableDr) and request.state.scope < Scope.ADMIN:
             raise HTTPException(403, "only an administrator's token may force a move or enable DR")
-        changed = update_cluster(store, config, cluster_id, body, force=force)
+        changed = update_cluster(store, config, cluster_id, body, force=force, planned=planned)
         return cluster_shown(changed, config, store)
 
     @app.delete(PREFIX + "/clusters/{cluster_id}", dependencies=guarded, status_code=204)

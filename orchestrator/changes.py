@@ -43,7 +43,7 @@ def create_cluster(store: Store, config: OrchestratorConfig, body: ClusterCreate
 
 
 def update_cluster(store: Store, config: OrchestratorConfig, cluster_id: str, body: ClusterUpdate, *,
-                   force: bool) -> Cluster:
+                   force: bool, planned: bool = False) -> Cluster:
     """Change the record; a flag that differs from what is, starts a failover or a failback.
 
     Raises:
@@ -62,14 +62,17 @@ def update_cluster(store: Store, config: OrchestratorConfig, cluster_id: str, bo
         there = cluster.activeRegion == target and cluster.status != "FAILOVER_FAILED"
         moving = wanted is not None and not there
         if moving:
-            admit_move(cluster, target, config, store, force=force)
+            planned = planned or target == config.primary.name
+            admit_move(cluster, target, config, store, force=force, planned=planned)
         changes = {
             "name": body.name, "k8sTags": body.k8sTags, "workspaceIds": body.workspaceIds,
             "isDrEnabled": body.enableDr or None, "drVpcSubnetRange": body.drVpcSubnetRange,
             "enableReplicationTimeControl": body.enableReplicationTimeControl}
         cluster = store.change_cluster(cluster_id, **{
             k: v for k, v in changes.items() if v is not None and v != getattr(cluster, k)})
-        return _begin(store, cluster, target, config, force=force) if moving else cluster
+        if not moving:
+            return cluster
+        return _begin(store, cluster, target, config, force=force, planned=planned)
 
 
 def delete_cluster(store: Store, cluster: Cluster) -> None:
@@ -100,11 +103,12 @@ def new_deployment(body: DeploymentCreate) -> Deployment:
 
 
 def _begin(store: Store, cluster: Cluster, target: str, config: OrchestratorConfig, *,
-           force: bool) -> Cluster:
+           force: bool, planned: bool) -> Cluster:
     """Write the request down, then start its workflow under the request's id."""
     kind = "failover" if target == config.secondary.name else "failback"
     request = FailoverRequest(
         id=f"fo-{uuid.uuid4().hex[:12]}", kind=kind, target=target, acceptedAt=time.time(), forced=force,
+        planned=planned,
         source=next(name for name in config.regions if name != target))
     store.put(request, request.id)
     changed = store.change_cluster(cluster.id, status="FAILING_OVER")

@@ -34,7 +34,7 @@ class OrchestratorConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str
+    host: str = "127.0.0.1"
     port: int
     store: Path
     organization_id: str

@@ -10,7 +10,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -79,15 +78,17 @@ class Step:
 def crash_point(name: str) -> None:
     """Die here by SIGKILL when the drill has armed this point: no ``finally``, no flush, no goodbye.
 
-    A point is armed by its name in the configured ``crash_file``, once: the file goes first.
+    Points are armed by their names in the configured ``crash_file``, a line each, for one time: the line
+    goes first.
     """
     path = Context.config.crash_file
     if path is None or not path.exists():
         return
-    if path.read_text().strip() == name:
-        path.unlink()
-        note = path.with_suffix(".hit")
-        with note.open("a") as sink:
+    points = path.read_text().split()
+    if name in points:
+        points.remove(name)
+        path.write_text("\n".join(points))
+        with path.with_suffix(".hit").open("a") as sink:
             sink.write(f"{time.time()} {name}\n")
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -126,13 +127,3 @@ def the_request(request_id: str) -> FailoverRequest:
     request = Context.store.get(FailoverRequest, request_id)
     assert request is not None
     return request
-
-
-def crash_points(steps: list[str]) -> list[str]:
-    """All points at which a workflow of these steps can be made to die."""
-    return [f"{step}:{where}" for step in steps for where in ("before", "in", "after")]
-
-
-def armed(path: Path, point: str) -> None:
-    """Arm one crash point."""
-    path.write_text(point)

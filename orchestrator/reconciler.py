@@ -35,7 +35,7 @@ DRIFT_S = 30.0
 KINDS = (("v1", "Namespace"), ("v1", "ServiceAccount"), ("v1", "ConfigMap"), ("v1", "Secret"),
          ("apps/v1", "Deployment"), ("v1", "Service"), ("networking.k8s.io/v1", "Ingress"))
 """What a Deployment is made of; see :mod:`manifests`."""
-ALONE_SHARE = 0.5
+ALONE_SHARE = 0.3
 """The share of the database's bound after which a region that is alone stops its Airflow."""
 
 

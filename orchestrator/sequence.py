@@ -48,6 +48,7 @@ HEAD_S = 900.0
 FENCE_S = 120.0
 """On top of the bound that a writer which cannot be reached is given to stop by itself."""
 PROMOTE_S = 300.0
+DNS_S = 1800.0
 CLEANUP_S = 6 * 3600.0
 """How long the cleanup waits for a lost region to come back before it gives up."""
 PLANNED = ["quiesce", "provision-database-compute", "promote-database", "inflate", "move-dns"]
@@ -59,7 +60,7 @@ UNPLANNED = ["provision-database-compute", "fence-old-writer", "promote-database
 def failover(request_id: str) -> None:
     """Move the cluster to the request's target region."""
     request = the_request(request_id)
-    planned = request.kind == "failback"
+    planned = request.planned
     try:
         if planned:
             quiesce(request_id, request.source)
@@ -172,7 +173,19 @@ def inflate(request_id: str, target: str) -> None:
 def move_dns(request_id: str, target: str) -> None:
     """Point the one ingress record at the target."""
     with Step(request_id, "move-dns"):
-        Context.services.point_ingress_at(Context.config.regions[target].ingress_address)
+        address = Context.config.regions[target].ingress_address
+
+        def moved() -> bool:
+            try:
+                Context.services.point_ingress_at(address)
+            except UNREACHABLE as error:
+                log.warning("Route 53 cannot be changed yet", error=str(error))
+                return False
+            return True
+
+        # Its control plane lives in one region: when that is the one that is lost, it comes back.
+        until(moved, DNS_S, "Route 53 could not be changed; send the request again when it answers",
+              poll=1.0)
         crash_point("move-dns:in")
 
 

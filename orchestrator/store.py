@@ -83,6 +83,8 @@ class FailoverRequest(BaseModel):
     source: str
     target: str
     acceptedAt: float
+    planned: bool = False
+    """A switchover, which loses nothing and needs the region that it leaves."""
     forced: bool = False
     """Whether an administrator overrode a refusal."""
     status: str = "IN_PROGRESS"

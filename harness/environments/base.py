@@ -49,6 +49,8 @@ class RegionAccess:
     postgres_port: int
     log_bucket: str
     image_bucket: str
+    proxy_bucket: str
+    """The pull-through cache's: not replicated, because it can be rebuilt."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +191,17 @@ class Environment(Protocol):
         Raises:
             EnvironmentFailed: when a part does not come back.
         """
+
+    def arm_orchestrator(self, points: Sequence[str]) -> Mapping[str, Any]:
+        """Have the orchestrator die once at each point of its sequence (``armed``); none: disarm."""
+
+    def orchestrator_crashes(self) -> Sequence[str]:
+        """The points at which it has died so far."""
+
+    def api_outage(
+        self, site: str, services: Sequence[str], *, seconds: float | None = None
+    ) -> Mapping[str, Any]:
+        """Have AWS services of a site answer 503 (``refused``), for so long; none: they answer again."""
 
     def region_alive(self, role: str) -> bool:
         """Whether any part of the region still runs."""

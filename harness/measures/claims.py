@@ -15,6 +15,8 @@ from harness.measures.figures import Figures
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, worst
 
 Result = tuple[str, str]
+GUARD_S = 2.0
+"""How late a guard that looks several times a second may stop commits."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,29 @@ def _switchover(figures: Figures, _: Evidence) -> Result:
     return (PASS if lost == 0 else FAIL), f"{lost} of {acked} acknowledged writes lost in failback"
 
 
+def _curated(figures: Figures, evidence: Evidence) -> Result:
+    """No Airflow in the standby, and where somebody started one by hand, it was taken away again."""
+    empty = _looked("standby-empty")(figures, evidence)
+    repaired = _looked("drift-repaired")(figures, evidence)
+    drilled = any(e["fault"] == "manual-drift" for e in evidence.of("fault.outcome"))
+    if empty[0] != PASS or not drilled:
+        return empty
+    return repaired
+
+
+def _guarded(figures: Figures, evidence: Evidence) -> Result:
+    """Commits waited once the standby was too far behind, so what was lost is within the bound."""
+    waited, why = _looked("commits-wait")(figures, evidence)
+    lost = [f.metadata.window.value for f in figures.transitions if f.metadata]
+    bound = evidence.first("run.started")
+    limit = bound.get("rpo_bound_s") if bound else None
+    if waited != PASS or not lost or limit is None:
+        return (FAIL, why) if waited == FAIL else (INCONCLUSIVE, f"{why}; nothing was lost or measured")
+    most = max(lost)
+    shown = f"commits waited ({why}); {most:.1f} s of writes were lost, the bound is {limit:.0f} s"
+    return (PASS if most <= limit + GUARD_S else FAIL), shown
+
+
 def _bounds(figures: Figures, _: Evidence) -> Result:
     if not figures.transitions:
         return INCONCLUSIVE, "no transition"
@@ -99,7 +124,7 @@ def _bounds(figures: Figures, _: Evidence) -> Result:
     return worst(outcomes), "; ".join(shown)
 
 
-def _logs(figures: Figures, _: Evidence) -> Result:
+def _logs(figures: Figures, evidence: Evidence) -> Result:
     measured = [f for f in figures.transitions if f.task_logs is not None]
     if not measured:
         return INCONCLUSIVE, "task logs were not looked at"
@@ -108,6 +133,9 @@ def _logs(figures: Figures, _: Evidence) -> Result:
         f"{f.transition.source} to {f.transition.target}: "
         f"{f.task_logs.acknowledged - f.task_logs.lost} of {f.task_logs.acknowledged} logs there"
         for f in measured if f.task_logs)
+    if evidence.of("heal.image"):
+        image, why = _looked("image-carried")(figures, evidence)
+        outcomes, shown = [*outcomes, image], f"{shown}; {why}"
     return worst(outcomes), shown
 
 
@@ -124,22 +152,29 @@ def _retries(figures: Figures, _: Evidence) -> Result:
 
 
 CHECKS: dict[str, Callable[[Figures, Evidence], Result]] = {
+    "XR-01": _looked("one-cluster"),
+    "XR-03": _guarded,
     "XR-02": _looked("identity"),
     "XR-04": _looked("headless"),
     "XR-05": _every(lambda f: f.split_brain.database_writes if f.transition.t_promoted else None,
                     "database writes acknowledged by the older epoch"),
     "XR-06": _logs,
-    "XR-07": _looked("standby-empty"),
+    "XR-07": _curated,
     "XR-08": _every(
         lambda f: f.split_brain.side_effects + f.split_brain.double_runs
         if f.transition.t_promoted else None, "signs of life from the inactive region"),
     "XR-09": _every(lambda f: f.audit.iam_writes if f.audit else None, "IAM writes"),
     "XR-10": _every(lambda f: f.audit.left_region if f.audit else None,
                     "calls into the region left"),
+    "XR-11": _looked("variants"),
     "XR-12": _sequence,
     "XR-13": _switchover,
     "XR-14": _looked("reverse-replication"),
+    "XR-15": _looked("flag"),
+    "XR-16": _looked("observed"),
+    "XR-17": _looked("unhealthy"),
     "XR-19": _bounds,
     "XR-20": _looked("carried-over"),
+    "XR-21": _looked("manual-work"),
     "XR-22": _retries,
 }

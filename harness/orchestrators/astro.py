@@ -42,7 +42,8 @@ class AstroOrchestrator:
             page = self._call("GET", f"/deployments?limit={PAGE}&offset={len(found)}")
             found += [
                 FleetMember(d["id"], d["name"], d["namespace"], d["status"],
-                            urllib.parse.urlsplit(d["webServerUrl"]).hostname or "")
+                            urllib.parse.urlsplit(d["webServerUrl"]).hostname or "",
+                            d["clusterId"])
                 for d in page["deployments"]
             ]
             if len(found) >= page["totalCount"] or not page["deployments"]:
@@ -50,16 +51,34 @@ class AstroOrchestrator:
 
     def cluster(self) -> ClusterState:
         """The cluster record."""
-        raw = self._call("GET", f"/clusters/{self._cluster_id}")
-        return ClusterState(raw["status"], raw["isFailedOver"], raw["region"], raw["drRegion"], raw)
+        return _state(self._call("GET", f"/clusters/{self._cluster_id}"))
 
-    def trigger(self, kind: Kind) -> None:
+    def clusters(self) -> list[ClusterState]:
+        """All clusters of the organization."""
+        return [_state(raw) for raw in self._call("GET", f"/clusters?limit={PAGE}")["clusters"]]
+
+    def manual_work(self) -> dict[str, list[str]]:
+        """The reference orchestrator's list; empty where the platform has none."""
+        try:
+            found = self._call("GET", f"/clusters/{self._cluster_id}/manual-work")
+        except OrchestratorFailed:
+            return {}
+        return {d["deploymentName"]: [item["code"] for item in d["items"]] for d in found["deployments"]}
+
+    def metrics(self) -> str:
+        """The exposition of the server's ``/metrics``; empty where there is none."""
+        base = str(self._http.base_url).split("/platform/", 1)[0]
+        answer = self._http.get(f"{base}/metrics")
+        return answer.text if answer.is_success else ""
+
+    def trigger(self, kind: Kind, *, planned: bool = False) -> None:
         """Set or clear ``isFailedOver``. Not retried: a request sent twice is two requests."""
         before = self.cluster()
         body = {"clusterType": "DEDICATED", "name": before.raw["name"], "k8sTags": [],
                 "isFailedOver": kind == "failover"}
         try:
-            answer = self._http.post(f"/clusters/{self._cluster_id}", json=body)
+            answer = self._http.post(f"/clusters/{self._cluster_id}", json=body,
+                                     params={"planned": True} if planned else None)
         except httpx.HTTPError as error:
             raise OrchestratorFailed(f"the {kind} request got no answer: {error!r}") from error
         if answer.status_code >= 400:
@@ -80,6 +99,10 @@ class AstroOrchestrator:
         if answer.status_code >= 400:
             raise OrchestratorFailed(f"{method} {path}: {_message(answer)}")
         return dict(answer.json())
+
+
+def _state(raw: dict[str, Any]) -> ClusterState:
+    return ClusterState(raw["status"], raw["isFailedOver"], raw["region"], raw["drRegion"], raw)
 
 
 def _message(answer: httpx.Response) -> str:

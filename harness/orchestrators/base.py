@@ -42,6 +42,7 @@ class FleetMember:
     namespace: str
     status: str
     hostname: str
+    cluster_id: str = ""
 
 
 class Orchestrator(Protocol):
@@ -56,12 +57,21 @@ class Orchestrator(Protocol):
     def cluster(self) -> ClusterState:
         """The cluster record."""
 
-    def trigger(self, kind: Kind) -> None:
-        """Ask for a failover or failback; returns once the request is accepted.
+    def trigger(self, kind: Kind, *, planned: bool = False) -> None:
+        """Ask for a failover (``planned``: a switchover) or a failback; returns once it is accepted.
 
         Raises:
             OrchestratorFailed: when it is refused.
         """
+
+    def manual_work(self) -> dict[str, list[str]]:
+        """Deployment name to what a failover leaves to people; empty where it is not told."""
+
+    def metrics(self) -> str:
+        """What it exposes to Prometheus; empty where it exposes nothing."""
+
+    def clusters(self) -> list[ClusterState]:
+        """All clusters of the organization."""
 
     def history(self) -> list[dict[str, Any]]:
         """Requests with the steps that the orchestrator says it took, where it says so."""

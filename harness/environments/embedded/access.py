@@ -84,6 +84,7 @@ class PairAccess:
             aws_endpoint=f"http://{self.block.service(site, AWS)}:{AWS.port}",
             postgres_host=self.block.service(site, POSTGRES), postgres_port=POSTGRES.port,
             log_bucket=self.bucket(role, "task-logs"), image_bucket=self.bucket(role, "images"),
+            proxy_bucket=self.bucket(role, "proxy-registry"),
         )
 
     def region_name(self, role: str) -> str:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,9 @@ from harness.lines import LinesClient
 READY_TIMEOUT = 90.0
 """Importing Airflow is the slowest start; on a busy machine it takes half a minute."""
 
+ORCHESTRATOR_MODULE = "DR_DRILL_ORCHESTRATOR"
+"""The variable that names another module to run as the orchestrator (a broken one, in the tests)."""
+
 
 class EmbeddedPair(PairAccess):
     """A pair of regions on this machine. Implements :class:`harness.environments.base.Environment`."""
@@ -76,6 +79,8 @@ class EmbeddedPair(PairAccess):
         self.run = run
         self._lease = BlockLease(leases_root())
         self._components: dict[str, Component] = {}
+        self._crashes = 0
+        """Deaths at armed points after which the orchestrator was started again."""
         self._http = httpx.Client(timeout=3, verify=False)  # plain HTTP: no TLS context is needed
         self.image_settings: dict[str, str] = {}
 
@@ -201,7 +206,8 @@ class EmbeddedPair(PairAccess):
 
     def _start_orchestrator(self, zone: str) -> None:
         own = self.block.service(Site.OUTSIDE, ORCHESTRATOR)
-        self._spawn("orchestrator", "orchestrator.server", "orchestrator", {
+        module = os.environ.get(ORCHESTRATOR_MODULE, "orchestrator.server")
+        self._spawn("orchestrator", module, "orchestrator", {
             "host": own, "port": ORCHESTRATOR.port,
             "store": str(self._site_directory("orchestrator") / "orchestrator.sqlite"),
             "organization_id": self.organization_id, "cluster_id": self.cluster_id,
@@ -264,6 +270,28 @@ class EmbeddedPair(PairAccess):
         component.process.wait()
         self._components[name] = component.again()
 
+    def arm_orchestrator(self, points: Sequence[str]) -> Mapping[str, Any]:
+        """Have the orchestrator die once at each of these points; it is started again each time."""
+        self.crash_file.write_text("\n".join(points))
+        return {"armed": self.crash_file.read_text().split()}
+
+    def orchestrator_crashes(self) -> Sequence[str]:
+        """The points at which it has died."""
+        note = self.crash_file.with_suffix(".hit")
+        return [line.split()[1] for line in note.read_text().splitlines()] if note.exists() else []
+
+    def api_outage(
+        self, site: str, services: Sequence[str], *, seconds: float | None = None
+    ) -> Mapping[str, Any]:
+        """Have AWS services of a site (``global`` too) answer 503; none: they answer again."""
+        if site == "global":
+            url = f"http://{self.block.service(Site.OUTSIDE, GLOBAL_AWS)}:{GLOBAL_AWS.port}"
+        else:
+            url = f"http://{self.block.service(ROLES[site], AWS)}:{AWS.port}"
+        answer = self._http.post(f"{url}/_dr/outage", json={"services": list(services), "seconds": seconds},
+                                 headers={"x-dr-token": self._tokens["control_token"]})
+        return dict(answer.raise_for_status().json())
+
     def region_alive(self, role: str) -> bool:
         """Whether any process of the region runs."""
         return bool(self._living(role))
@@ -293,6 +321,12 @@ class EmbeddedPair(PairAccess):
 
     def check(self) -> None:
         """Raise EnvironmentFailed when a component has died that nobody killed on purpose."""
+        orchestrator = self._components.get("orchestrator")
+        if orchestrator is not None and orchestrator.process.poll() is not None and (
+                len(self.orchestrator_crashes()) > self._crashes):
+            # A supervisor would do the same for what died of an armed point, and for nothing else.
+            self._crashes += 1
+            self._components["orchestrator"] = orchestrator.again()
         for component in self._components.values():
             component.check()
 

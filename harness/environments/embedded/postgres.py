@@ -47,7 +47,7 @@ SETTINGS = {
     "max_wal_size": "2GB",
     "min_wal_size": "80MB",
     "wal_receiver_timeout": "5s",
-    "wal_sender_timeout": "10s",
+    "wal_sender_timeout": "6s",
     "wal_receiver_status_interval": "1s",
     "wal_retrieve_retry_interval": "200ms",
     "tcp_keepalives_idle": "5",

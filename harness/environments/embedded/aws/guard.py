@@ -120,8 +120,9 @@ class RpoGuard:
 class Contact:
     """When this region's standby was last connected to the writer: its half of the lease."""
 
-    def __init__(self, member: PostgresMember) -> None:
-        self._member = member
+    def __init__(self, member: PostgresMember, standby: Callable[[], bool]) -> None:
+        """``standby``: whether this region is one (a writer's many backends are not searched)."""
+        self._member, self._standby = member, standby
         self.last = time.time()
 
     def start(self) -> None:
@@ -130,7 +131,7 @@ class Contact:
 
     def _run(self) -> None:
         while True:
-            if self._member.receives():
+            if self._standby() and self._member.receives():
                 self.last = time.time()
             time.sleep(LOOK_S)
 

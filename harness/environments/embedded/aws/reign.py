@@ -91,7 +91,7 @@ class Reign:
             self.local = LocalState(**stored["local"])
         self._peer_epoch = self._following = 0
         self._resumed = not self.state.epoch
-        self.contact = Contact(member)
+        self.contact = Contact(member, lambda: self.state.writer != self.region)
         self._guard = RpoGuard(member, epoch=self._epoch_of_mine, bound=lambda: self.state.rpo_bound,
                                armed=self.local.armed, on_armed=self._armed)
 

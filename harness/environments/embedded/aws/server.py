@@ -49,6 +49,9 @@ class AwsEndpoint:
         self._access = (directory / "access.jsonl").open("a")
         self._access_lock = threading.Lock()
         self._mutating = threading.Lock()
+        self._refused: tuple[str, ...] = ()
+        """Services that a drill has taken away."""
+        self._refused_until = 0.0
         self._rds_model = get_service_model("rds")
         self.replicator: Replicator | None = None
         self.rds: RegionalRds | None = None
@@ -104,6 +107,8 @@ class AwsEndpoint:
                 return _plain(recording, 403, {"message": "unknown access key"})
             body = _body(environ)
             action = _action(environ, body)
+            if service in self._refused and time.monotonic() < self._refused_until:
+                return _plain(recording, 503, {"message": f"{service} is down (drill)"})
             if service == "rds":
                 return self._rds(body, recording)
             return self._pass_on(environ, body, service, action, recording)
@@ -201,6 +206,11 @@ class AwsEndpoint:
                 except Exception as error:
                     return _plain(respond, 500, {"message": repr(error)})
             return _plain(respond, 200, {})
+        if path == "/_dr/outage":
+            asked = json.loads(raw)
+            self._refused = tuple(asked["services"])
+            self._refused_until = time.monotonic() + (asked.get("seconds") or float("inf"))
+            return _plain(respond, 200, {"refused": self._refused})
         if path == "/_dr/s3/replication" and self.replicator:
             return _plain(respond, 200, self.replicator.metrics())
         if path.startswith("/_dr/rds/") and self.rds:

@@ -1,0 +1,52 @@
+"""``orchestrator-crash``: the orchestrator dies by SIGKILL at chosen points of its sequence.
+
+At each point it dies once, and is started again as a supervisor would. The points are armed before
+the request is sent; a point that is never passed is reported, not passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from harness.environments.base import Environment
+from harness.faults.base import FaultFailed, Parameters
+
+_POINT = re.compile(r"^[a-z][a-z-]*:(before|in|after)$")
+
+
+class OrchestratorCrashParameters(Parameters):
+    """``{at: ["promote-database:before", "promote-database:in", "promote-database:after"]}``."""
+
+    at: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("at")
+    @classmethod
+    def _are_points(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [point for point in value if not _POINT.match(point)]:
+            raise ValueError(f"a point is a step and before, in or after ('inflate:in'), not {wrong[0]!r}")
+        return value
+
+
+class OrchestratorCrash:
+    """An orchestrator that does not live through its own work."""
+
+    name = "orchestrator-crash"
+    parameters: type[Parameters] = OrchestratorCrashParameters
+    disrupts = False
+
+    def undo(self, parameters: OrchestratorCrashParameters) -> Mapping[str, Any]:
+        """Disarm what is left."""
+        return {"disarm-orchestrator": True}
+
+    def inject(
+        self, environment: Environment, parameters: OrchestratorCrashParameters
+    ) -> Mapping[str, Any]:
+        """Arm the points and read them back."""
+        seen = environment.arm_orchestrator(parameters.at)
+        if list(seen.get("armed", ())) != list(parameters.at):
+            raise FaultFailed(f"armed are {seen.get('armed')}, not {parameters.at}")
+        return seen

@@ -1,0 +1,137 @@
+"""The reference orchestrator with one promise broken: ``python -m tests.broken.server CONFIG``.
+
+Which one is named by ``DR_DRILL_SABOTAGE``. Each breaks one thing and leaves the rest as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator import admission, api, carried, changes, sequence, server, shapes
+from orchestrator.durable import Context
+from orchestrator.regions import GlobalServices, Region
+from orchestrator.store import Cluster
+
+SABOTAGES: dict[str, Callable[[], None]] = {}
+
+
+def sabotage(function: Callable[[], None]) -> Callable[[], None]:
+    """Register under the function's name."""
+    SABOTAGES[function.__name__.replace("_", "-")] = function
+    return function
+
+
+@sabotage
+def two_records() -> None:
+    """A second cluster record for the second region (XR-01)."""
+    original = api.cluster_shown
+
+    def listed(name: str, found: list[Any], limit: int, offset: int) -> dict[str, Any]:
+        if name == "clusters":
+            found = [*found, *({**c, "id": c["id"] + "-2", "name": "second"} for c in found)]
+        return shapes.page(name, found, limit, offset)
+
+    api.page = listed
+    assert original
+
+
+@sabotage
+def no_dns() -> None:
+    """The ingress record stays where it is (XR-02)."""
+    GlobalServices.point_ingress_at = lambda *_: None  # type: ignore[method-assign]
+
+
+@sabotage
+def no_quiesce() -> None:
+    """A switchover leaves Airflow running in the region that it leaves (XR-08, XR-12)."""
+    sequence.quiesce = lambda *_: None
+    original = sequence.inflate
+
+    def inflate_both(request_id: str, target: str) -> None:
+        original(request_id, target)
+        cluster = Context.store.get(Cluster, Context.config.cluster_id)
+        assert cluster is not None
+        Context.store.change_cluster(cluster.id, workloads=dict.fromkeys(cluster.workloads, True),
+                                     generation=cluster.generation + 1)
+
+    sequence.inflate = inflate_both
+
+
+@sabotage
+def iam_write() -> None:
+    """A failover makes its IAM roles when it needs them (XR-09)."""
+    original = sequence.provision_database_compute
+
+    def with_roles(request_id: str, target: str) -> None:
+        Context.services.ensure_role(f"made-in-a-failover-{request_id}")
+        original(request_id, target)
+
+    sequence.provision_database_compute = with_roles
+
+
+@sabotage
+def calls_home() -> None:
+    """A failover asks the region that it leaves first (XR-10)."""
+    original = sequence.provision_database_compute
+
+    def asking(request_id: str, target: str) -> None:
+        for name, region in Context.regions.items():
+            if name != target:
+                try:
+                    region.head_status()
+                except Exception as error:
+                    print(f"asked {name}: {error!r}", flush=True)
+        original(request_id, target)
+
+    sequence.provision_database_compute = asking
+
+
+@sabotage
+def no_deflate() -> None:
+    """The standby's variant is the active one (XR-07, XR-11)."""
+    original = api.Variant
+    api.Variant = lambda region, active: original(region, True)  # type: ignore[misc,assignment]
+
+
+@sabotage
+def forced_failback() -> None:
+    """A failback is a failover: it takes what it finds (XR-13)."""
+    original = Region.take_over
+    Region.take_over = lambda self, *, planned: original(self, planned=False)  # type: ignore[method-assign]
+
+
+@sabotage
+def no_refusal() -> None:
+    """Everything is accepted."""
+    changes.admit_move = lambda *_, **__: None
+    assert admission
+
+
+@sabotage
+def no_list() -> None:
+    """Nobody is told what is not carried over (XR-21)."""
+    api.manual_work = lambda *_: []
+    assert carried
+
+
+@sabotage
+def always_healthy() -> None:
+    """The cluster's health is what one likes to hear (XR-17)."""
+    shapes.health.shown = lambda _: {"value": "HEALTHY", "details": []}
+
+
+@sabotage
+def forgetful() -> None:
+    """What was under way is forgotten when the server starts again (XR-12)."""
+    for path in Path.cwd().glob("workflows.sqlite*"):
+        path.unlink()
+
+
+if __name__ == "__main__":
+    SABOTAGES[os.environ["DR_DRILL_SABOTAGE"]]()
+    assert len(sys.argv) == 2
+    server.main()
