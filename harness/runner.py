@@ -454,9 +454,10 @@ class Runner:
                 for d in self.fleet.members}
 
     def _logs_replicated(self) -> bool:
-        """Whether the active region waits for nothing to be copied (when its peer is there)."""
+        """Whether the active region waits for nothing to be copied (when its peer can be reached)."""
         other = "secondary" if self._active == "primary" else "primary"
-        if not self.environment.region_alive(other):
+        cut = any(key.startswith("mend") for undo in self._undo for key in undo)
+        if cut or not self.environment.region_alive(other):
             return True
         return bool(self.environment.pending_objects(self._active)["OperationsPendingReplication"] == 0)
 

@@ -102,6 +102,21 @@ def new_deployment(body: DeploymentCreate) -> Deployment:
     )
 
 
+def resume(store: Store) -> None:
+    """Start what was written down and not started: the server may have died in between.
+
+    A workflow that was started has the request's id, and is not started twice.
+    """
+    for request in store.all(FailoverRequest):
+        if request.status == "IN_PROGRESS":
+            with SetWorkflowID(request.id):
+                DBOS.start_workflow(sequence.failover, request.id)
+    for deployment in store.all(Deployment):
+        if not deployment.provisioned:
+            with SetWorkflowID(f"create-{deployment.id}"):
+                DBOS.enqueue_workflow(creation.CREATIONS, creation.create_deployment, deployment.id)
+
+
 def _begin(store: Store, cluster: Cluster, target: str, config: OrchestratorConfig, *,
            force: bool, planned: bool) -> Cluster:
     """Write the request down, then start its workflow under the request's id."""

@@ -8,7 +8,7 @@ import structlog
 import uvicorn
 from dbos import DBOS, DBOSConfig
 
-from orchestrator import creation
+from orchestrator import changes, creation
 from orchestrator.api import build
 from orchestrator.config import OrchestratorConfig
 from orchestrator.durable import Context
@@ -40,6 +40,7 @@ def main() -> None:
     DBOS.launch()
     DBOS.register_queue(creation.CREATIONS, worker_concurrency=creation.CREATIONS_AT_ONCE,
                         polling_interval_sec=0.5)
+    changes.resume(store)
     try:
         uvicorn.run(build(config, store), host=config.host, port=config.port, log_level="warning",
                     timeout_keep_alive=30)

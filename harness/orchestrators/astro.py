@@ -72,7 +72,7 @@ class AstroOrchestrator:
         return answer.text if answer.is_success else ""
 
     def trigger(self, kind: Kind, *, planned: bool = False) -> None:
-        """Set or clear ``isFailedOver``. Not retried: a request sent twice is two requests."""
+        """Set or clear ``isFailedOver``. Where the answer is lost, look whether the request was taken."""
         before = self.cluster()
         body = {"clusterType": "DEDICATED", "name": before.raw["name"], "k8sTags": [],
                 "isFailedOver": kind == "failover"}
@@ -80,6 +80,9 @@ class AstroOrchestrator:
             answer = self._http.post(f"/clusters/{self._cluster_id}", json=body,
                                      params={"planned": True} if planned else None)
         except httpx.HTTPError as error:
+            after = self.cluster()
+            if not after.settled or after.is_failed_over == (kind == "failover"):
+                return
             raise OrchestratorFailed(f"the {kind} request got no answer: {error!r}") from error
         if answer.status_code >= 400:
             raise OrchestratorFailed(f"the {kind} was refused: {_message(answer)}")

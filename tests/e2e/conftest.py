@@ -17,10 +17,6 @@ import pytest
 from harness.environments.embedded.postgres import binaries
 from harness.environments.embedded.processes import kill_in, processes_in
 
-FAST = {
-    "fleet": "{deployments: 2, concurrent_tasks: 8, task: {duration: 10s, retries: 2}}",
-}
-
 
 @dataclass
 class Home:

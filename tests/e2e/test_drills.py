@@ -209,8 +209,8 @@ def test_an_orchestrator_killed_in_mid_sequence_finishes_it_when_it_is_back(
         until(done)
         steps = {s["name"]: s for s in fleet.orchestrator.history()[0]["steps"]}
         assert steps["provision-database-compute"]["attempts"] == 2
-        assert list(steps)[:4] == ["provision-database-compute", "promote-database", "inflate",
-                                   "move-dns"]
+        assert list(steps)[:5] == ["provision-database-compute", "fence-old-writer",
+                                   "promote-database", "inflate", "move-dns"]
         until(fleet.healthy)
         secondary = pair.public_address("secondary")
         until(lambda: pair.resolve(f"team-00.{pair.domain}")[0] == secondary)

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -79,6 +80,7 @@ class EmbeddedPair(PairAccess):
         self.run = run
         self._lease = BlockLease(leases_root())
         self._components: dict[str, Component] = {}
+        self._reviving = threading.Lock()
         self._crashes = 0
         """Deaths at armed points after which the orchestrator was started again."""
         self._http = httpx.Client(timeout=3, verify=False)  # plain HTTP: no TLS context is needed
@@ -272,8 +274,25 @@ class EmbeddedPair(PairAccess):
 
     def arm_orchestrator(self, points: Sequence[str]) -> Mapping[str, Any]:
         """Have the orchestrator die once at each of these points; it is started again each time."""
+        supervised = self.crash_file.exists()
         self.crash_file.write_text("\n".join(points))
+        if not supervised:
+            threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
         return {"armed": self.crash_file.read_text().split()}
+
+    def _revive_orchestrator(self) -> None:
+        """Start it again after it died of an armed point, as a supervisor would; of nothing else."""
+        with self._reviving:
+            orchestrator = self._components.get("orchestrator")
+            if orchestrator is not None and orchestrator.process.poll() is not None and (
+                    len(self.orchestrator_crashes()) > self._crashes):
+                self._crashes += 1
+                self._components["orchestrator"] = orchestrator.again()
+
+    def _supervise(self) -> None:
+        while self.crash_file.exists():
+            self._revive_orchestrator()
+            time.sleep(0.2)
 
     def orchestrator_crashes(self) -> Sequence[str]:
         """The points at which it has died."""
@@ -321,12 +340,7 @@ class EmbeddedPair(PairAccess):
 
     def check(self) -> None:
         """Raise EnvironmentFailed when a component has died that nobody killed on purpose."""
-        orchestrator = self._components.get("orchestrator")
-        if orchestrator is not None and orchestrator.process.poll() is not None and (
-                len(self.orchestrator_crashes()) > self._crashes):
-            # A supervisor would do the same for what died of an armed point, and for nothing else.
-            self._crashes += 1
-            self._components["orchestrator"] = orchestrator.again()
+        self._revive_orchestrator()
         for component in self._components.values():
             component.check()
 

@@ -1,0 +1,165 @@
+"""The agent of a region: pulls, applies, puts right what was changed by hand, stops when it is alone."""
+
+import contextlib
+import json
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from orchestrator import reconciler as module
+from orchestrator.drift import Key, differences, key_of
+from orchestrator.facts import DatabaseFacts, RegionFacts
+from orchestrator.reconciler import Reconciler
+
+
+def workload(name: str, replicas: int) -> dict[str, Any]:
+    return {"apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"namespace": "airflow-x", "name": name},
+            "spec": {"replicas": replicas, "template": {"containers": [{"name": name}]}}}
+
+
+class Kube:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Key, dict[str, Any]] = {}
+        self.applied = 0
+        self.stopped = False
+
+    def apply_all(self, manifests: list[dict[str, Any]]) -> None:
+        self.applied += 1
+        self.objects |= {key_of(m): {**m, "status": "added by the server"} for m in manifests}
+
+    def list_managed(self, api: str, kind: str) -> dict[Key, dict[str, Any]]:
+        return {k: o for k, o in self.objects.items() if (o["apiVersion"], k[0]) == (api, kind)}
+
+    def delete(self, key: Key, api: str) -> None:
+        del self.objects[key]
+
+    def airflow_pods(self) -> int:
+        return 0
+
+    def stop_airflow(self) -> None:
+        self.stopped = True
+
+
+class Facts:
+    """What the region sees of its database."""
+
+    def __init__(self) -> None:
+        self.database = DatabaseFacts(writer=True, connected=True, lag_s=0.0)
+
+    def look(self) -> RegionFacts:
+        return RegionFacts(database=self.database)
+
+
+class Control:
+    """A control plane that can fall silent."""
+
+    def __init__(self) -> None:
+        self.generation, self.manifests = 1, [workload("scheduler", 0)]
+        self.silent = False
+        self.reports: list[dict[str, Any]] = []
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url="http://control", transport=httpx.MockTransport(self.answer))
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if self.silent:
+            raise httpx.ConnectError("silent")
+        if request.method == "POST":
+            self.reports.append(json.loads(request.content))
+            return httpx.Response(200, json={})
+        have = int(request.url.params["have"])
+        return httpx.Response(200, json={
+            "generation": self.generation, "active": False, "rpoBound": 20.0,
+            "manifests": self.manifests if have != self.generation else []})
+
+
+class World:
+    """A reconciler with everything around it."""
+
+    def __init__(self) -> None:
+        self.kube, self.facts, self.control = Kube(), Facts(), Control()
+        kube: Any = self.kube
+        facts: Any = self.facts
+        self.agent = Reconciler(self.control.client(), kube, facts, "/agent")
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(module, "DRIFT_S", 0.0)
+    monkeypatch.setattr(module, "FACTS_S", 0.0)
+    made = World()
+    made.agent.step()
+    return made
+
+
+def test_it_applies_a_generation_once_and_says_which(world: World) -> None:
+    assert world.kube.applied == 1
+    world.agent.step()
+    assert world.kube.applied == 1
+    assert world.control.reports[-1]["generation"] == 1
+
+
+def test_what_was_changed_by_hand_is_put_right_and_reported(world: World) -> None:
+    key = ("Deployment", "airflow-x", "scheduler")
+    world.kube.objects[key] = workload("scheduler", 1)
+    world.agent.step()
+    assert world.kube.objects[key]["spec"]["replicas"] == 0
+    assert world.control.reports[-1]["drift"] == ["Deployment airflow-x/scheduler: spec.replicas"]
+    world.agent.step()
+    assert world.control.reports[-1]["drift"] == []
+
+
+def test_what_is_not_wanted_goes_at_the_second_look(world: World) -> None:
+    stray = workload("stray", 1)
+    world.kube.objects[key_of(stray)] = stray
+    world.agent.step()
+    assert key_of(stray) in world.kube.objects  # it may just be being made
+    world.agent.step()
+    assert key_of(stray) not in world.kube.objects
+    assert world.control.reports[-1]["drift"] == ["Deployment airflow-x stray: not wanted"]
+
+
+def alone(world: World, *, control: bool, database: bool) -> bool:
+    """Whether it stops Airflow after a long time without the one or the other."""
+    world.control.silent, world.facts.database.connected = control, not database
+    world.agent.state.heard -= 60 if control else 0
+    world.agent.state.in_contact -= 60 if database else 0
+    with contextlib.suppress(httpx.HTTPError):
+        world.agent.step()
+    return world.kube.stopped
+
+
+def test_a_region_that_hears_nobody_stops_its_airflow(world: World) -> None:
+    assert alone(world, control=True, database=True)
+
+
+@pytest.mark.parametrize(("control", "database"), [(True, False), (False, True)])
+def test_a_region_that_hears_one_of_them_goes_on(world: World, control: bool, database: bool) -> None:
+    assert not alone(world, control=control, database=database)
+
+
+def test_a_standby_has_nothing_to_stop(world: World) -> None:
+    world.facts.database.writer = False
+    assert not alone(world, control=True, database=True)
+
+
+def test_a_region_that_was_alone_applies_all_of_it_again(world: World) -> None:
+    assert alone(world, control=True, database=True)
+    world.control.silent = False
+    world.agent.state.heard = time.monotonic()
+    world.agent.step()
+    assert world.kube.applied == 2
+
+
+def test_a_difference_is_seen_in_what_was_asked_for_only_and_shows_no_secret() -> None:
+    wanted = {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "x", "name": "s"},
+              "stringData": {"password": "hidden"}}
+    there = {key_of(wanted): {**wanted, "stringData": None, "data": {"password": "aGlkZGVu"}, "more": 1}}
+    assert differences(there, [wanted]) == []
+    assert [str(d) for d in differences({}, [wanted])] == ["Secret x/s: missing"]
+    assert "hidden" not in repr(differences({}, [wanted]))
