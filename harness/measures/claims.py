@@ -99,7 +99,8 @@ def _curated(figures: Figures, evidence: Evidence) -> Result:
 def _guarded(figures: Figures, evidence: Evidence) -> Result:
     """Commits waited once the standby was too far behind, so what was lost is within the bound."""
     waited, why = _looked("commits-wait")(figures, evidence)
-    lost = [f.metadata.window.value for f in figures.transitions if f.metadata]
+    lost = [f.metadata.window.value + (f.stranded.window.value if f.stranded else 0.0)
+            for f in figures.transitions if f.metadata]
     bound = evidence.first("run.started")
     limit = bound.get("rpo_bound_s") if bound else None
     if waited != PASS or not lost or limit is None:

@@ -29,6 +29,8 @@ class TransitionFigures:
     tasks: tasks.TaskOutcomes | None
     audit: audits.Audit | None
     exposure: exposures.Exposure
+    stranded: losses.Stranded | None = None
+    """None for a planned transition, whose losses count to the end of the old reign anyway."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ def compute(evidence: Evidence) -> Figures:
             if settled is not None and last is not None else None,
             task_logs=losses.task_logs(tables, t.source, until, settled, last)
             if settled is not None and last is not None else None,
+            stranded=losses.stranded(tables, t.source, t.t_fault, t.t_promoted or t.t_settled, settled)
+            if settled is not None and last is not None and not t.planned else None,
             split_brain=split_brain.split_brain(tables, t),
             tasks=tasks.outcomes(tables, t, settled) if settled is not None else None,
             audit=audits.audit(evidence, t, role_of),
@@ -151,6 +155,7 @@ def _transition(f: TransitionFigures) -> dict[str, Any]:
         },
         "rpo": {name: _loss(loss)
                 for name, loss in (("metadata", f.metadata), ("task-logs", f.task_logs))},
+        "stranded": _stranded(f.stranded),
         "split_brain": {
             "database_writes": f.split_brain.database_writes,
             "side_effects": f.split_brain.side_effects, "double_runs": f.split_brain.double_runs,
@@ -164,6 +169,12 @@ def _transition(f: TransitionFigures) -> dict[str, Any]:
         "exposure": {k: v if isinstance(v, int) else _round(v)
                      for k, v in f.exposure.__dict__.items()},
     }
+
+
+def _stranded(found: losses.Stranded | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"count": found.count, "window_s": _round(found.window.value), "error_s": found.window.error}
 
 
 def _loss(loss: losses.Loss | None) -> dict[str, Any] | None:

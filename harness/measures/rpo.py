@@ -41,6 +41,19 @@ class Loss:
     examples: tuple[dict[str, Any], ...] = ()
 
 
+@dataclass(frozen=True)
+class Stranded:
+    """Writes that the old writer acknowledged *after* the fault and that the new one never had.
+
+    By its definition the RPO does not count them: it ends at the fault. A writer that lives on behind a
+    partition goes on acknowledging, and all of that is lost.
+    """
+
+    count: int
+    window: Interval
+    """Seconds from the fault to the last of them: how long the old writer went on; 0 for none."""
+
+
 KEYS = """
 create or replace temp table writers as
     select row_number() over () as id, d, wr from (
@@ -111,6 +124,19 @@ def metadata(tables: Tables, source: str, t_fault: float, settled: str, last: st
         where snapshot = $settled""", settled=settled)
     return _loss(tables, "metadata", acknowledged, t_fault, unknown=unknown, recovered=recovered,
                  phantom=phantom)
+
+
+def stranded(tables: Tables, source: str, t_fault: float, until: float, settled: str) -> Stranded:
+    """Ledger rows that ``source`` acknowledged from the fault to ``until``, absent once settled.
+
+    ``metadata`` must have been asked before: it makes the table of keys.
+    """
+    count, last = tables.one("""
+        select count(*), max(t) from ledger
+            anti join (select row from ledger_held where snapshot = $settled) using (row)
+        where e = 'ack' and r = $source and t > $t_fault and t <= $until""",
+        source=source, t_fault=t_fault, until=until, settled=settled)
+    return Stranded(count, Interval(last - t_fault if count else 0.0, CLOCK_ERROR_S if count else 0.0))
 
 
 def task_logs(tables: Tables, source: str, t_fault: float, settled: str, last: str) -> Loss:

@@ -57,10 +57,15 @@ def _of_transition(f: TransitionFigures, targets: dict[str, Any]) -> list[Judged
         bound = (targets.get("rpo") or {}).get(stream)
         if bound is not None:
             found.append(_duration(f"{kind}: RPO of {stream}", bound, loss.window if loss else None))
+            if stream == "metadata" and f.stranded is not None and f.stranded.count:
+                # Lost all the same, though the definition of the RPO ends at the fault.
+                found.append(_duration(f"{kind}: writes acknowledged after the fault, and lost", bound,
+                                       f.stranded.window))
     found += _counts(
         kind, targets, split_brain=f.split_brain.total if f.transition.t_promoted else None,
         tasks_lost=None if f.tasks is None else f.tasks.counts["lost"] + f.tasks.counts["stuck"],
-        writes_lost=None if f.metadata is None else f.metadata.lost)
+        writes_lost=None if f.metadata is None else f.metadata.lost + (
+            f.stranded.count if f.stranded else 0))
     return found
 
 

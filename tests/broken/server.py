@@ -1,6 +1,7 @@
-"""The reference orchestrator with one promise broken: ``python -m tests.broken.server CONFIG``.
+"""The reference orchestrator with promises broken: ``python -m tests.broken.server CONFIG``.
 
-Which one is named by ``DR_DRILL_SABOTAGE``. Each breaks one thing and leaves the rest as it is.
+Which ones is said by ``DR_DRILL_SABOTAGE`` (names with commas between). Each breaks one thing and leaves
+the rest as it is.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ def forgetful() -> None:
 
 
 if __name__ == "__main__":
-    SABOTAGES[os.environ["DR_DRILL_SABOTAGE"]]()
+    for chosen in os.environ["DR_DRILL_SABOTAGE"].split(","):
+        SABOTAGES[chosen]()
     assert len(sys.argv) == 2
     server.main()

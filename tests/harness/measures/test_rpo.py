@@ -24,6 +24,16 @@ def test_nothing_lost_is_a_window_of_zero(story: Story) -> None:
     assert (loss.lost, loss.window.value, loss.window.error) == (0, 0.0, 0.0)
 
 
+def test_what_a_cut_off_writer_acknowledged_after_the_fault_is_stranded(story: Story) -> None:
+    for number, at in enumerate((99, 103, 112, 119, 131), 1):
+        story.ack(at, number)
+    tables = story.tables(now=held({("a", "west/w", 1), ("a", "west/w", 2)}), last=held())
+    rpo.metadata(tables, "west", 100.0, "now", "last")
+    found = rpo.stranded(tables, "west", 100.0, 130.0, "now")
+    assert found.count == 2  # the second has survived, the last came after the promotion: split brain
+    assert found.window.value == pytest.approx(19)
+
+
 def test_acknowledgements_after_the_fault_do_not_count(story: Story) -> None:
     story.ack(101, 1)
     assert rpo.metadata(story.tables(now=held(), last=held()), "west", 100.0, "now", "last").acknowledged == 0
