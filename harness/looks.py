@@ -84,6 +84,17 @@ def variants(_: Fleet, environment: Environment, active: str) -> Seen:
     return True, f"{len(found[active])} workloads: inflated in {active}, deflated in {standby}"
 
 
+def one_region(fleet: Fleet, environment: Environment, active: str) -> Seen | None:
+    """Airflow runs nowhere but in the active region (XR-08); None when the other one has no power."""
+    other = "secondary" if active == "primary" else "primary"
+    if not environment.region_alive(other):
+        return None
+    try:
+        return fleet.standby_runs_no_airflow(other)
+    except (ApiException, HTTPError) as error:
+        return False, f"the Kubernetes API of the {other} region does not answer: {error}"
+
+
 def commits_wait(_: Fleet, environment: Environment, active: str) -> Seen:
     """The writer's commits wait for a standby that is too far behind (XR-03)."""
     lag = dict(environment.replication_lag(active))

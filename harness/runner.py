@@ -377,6 +377,8 @@ class Runner:
         if moved:
             self._look("identity", *self.fleet.identity_kept(self._active))
             self._look("carried-over", *self.fleet.carried_over(self._active))
+            if (left := looks.one_region(self.fleet, self.environment, self._active)) is not None:
+                self._look("one-region", *left)
         name = self._take_snapshot()
         self.journal.append("settled", durable=True, snapshot=name, since=since)
         self._t_fault = None

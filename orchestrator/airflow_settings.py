@@ -21,9 +21,10 @@ AIRFLOW_SETTINGS: dict[str, str] = {
     "AIRFLOW__CORE__MAX_ACTIVE_TASKS_PER_DAG": "64",
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "3600",
     "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-    # A connection that is kept costs PostgreSQL 3 MB; of a fleet's, few are in use at a time.
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "1",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "5",
+    # The scheduler and its tasks use two at once; each that is not kept costs a login, which at 80
+    # Deployments adds up to half a core.
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_SIZE": "2",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "4",
     # A database that is gone must be noticed: without these a client waits for a dead
     # connection's answer for as long as TCP retransmits (15 minutes).
     "AIRFLOW__DATABASE__SQL_ALCHEMY_POOL_PRE_PING": "True",
