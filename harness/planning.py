@@ -67,7 +67,7 @@ def claims_table(library: Path) -> str:
     rows = []
     for claim, text in CLAIMS.items():
         by = ", ".join(name for name, proves in drills if claim in proves)
-        rows.append(f"{claim}  {by or '-':34} {text}")
+        rows += [f"{claim}  {text}", f"       {by or 'no drill proves it yet'}"]
     return "\n".join(rows)
 
 

@@ -13,17 +13,22 @@ from tests.orchestrator.test_api import BASE, client, config, started, store
 
 __all__ = ["client", "config", "started", "store"]
 
-CLUSTER_FIELDS = set(
+def names(text: str) -> set[str]:
+    """The words of a table's row."""
+    return set(text.split())
+
+
+CLUSTER_FIELDS = names(
     "id name type cloudProvider region drRegion vpcSubnetRange drVpcSubnetRange dbInstanceType isDrEnabled "
     "isFailedOver failoverInProgress enableReplicationTimeControl status healthStatus organizationId "
-    "metadata nodePools createdAt updatedAt".split())
-DEPLOYMENT_FIELDS = set(
+    "metadata nodePools createdAt updatedAt")
+DEPLOYMENT_FIELDS = names(
     "id name namespace clusterId clusterName status apiUrl webServerUrl airflowVersion astroRuntimeVersion "
-    "executor environmentVariables drWorkloadIdentity drOidcIssuerUrl drExternalIPs".split())
-CLUSTER_STATUS = set(
+    "executor environmentVariables drWorkloadIdentity drOidcIssuerUrl drExternalIPs")
+CLUSTER_STATUS = names(
     "CREATING CREATED CREATE_FAILED UPDATING UPDATE_FAILED UPGRADE_PENDING FAILING_OVER FAILOVER_FAILED "
-    "ACCESS_DENIED".split())
-DEPLOYMENT_STATUS = set("CREATING DEPLOYING HEALTHY UNHEALTHY UNKNOWN HIBERNATING".split())
+    "ACCESS_DENIED")
+DEPLOYMENT_STATUS = names("CREATING DEPLOYING HEALTHY UNHEALTHY UNKNOWN HIBERNATING")
 HEALTH = {"HEALTHY", "UNHEALTHY"}
 DETAIL_FIELDS = {"code", "component", "description", "severity"}
 ERROR_FIELDS = {"message", "requestId", "statusCode"}
