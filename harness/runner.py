@@ -429,7 +429,7 @@ class Runner:
         seen: Any = {}
         if role := undo.get("restore-region"):
             seen = self.environment.restore_region(role)
-        for direction in [undo[k] for k in ("mend-link",) if k in undo] + undo.get("mend-links", []):
+        for direction in undo.get("mend-links", ()):
             source, target = direction.split("->")
             seen = self.environment.set_link(source, target)
         if site := undo.get("end-api-outage"):
@@ -458,7 +458,7 @@ class Runner:
     def _logs_replicated(self) -> bool:
         """Whether the active region waits for nothing to be copied (when its peer can be reached)."""
         other = "secondary" if self._active == "primary" else "primary"
-        cut = any(key.startswith("mend") for undo in self._undo for key in undo)
+        cut = any("mend-links" in undo for undo in self._undo)
         if cut or not self.environment.region_alive(other):
             return True
         return bool(self.environment.pending_objects(self._active)["OperationsPendingReplication"] == 0)

@@ -45,7 +45,7 @@ class Link:
 
     def undo(self, parameters: LinkParameters) -> Mapping[str, Any]:
         """Mend the direction."""
-        return {"mend-link": f"{parameters.source}->{parameters.target}"}
+        return {"mend-links": [f"{parameters.source}->{parameters.target}"]}
 
     def inject(self, environment: Environment, parameters: LinkParameters) -> Mapping[str, Any]:
         """Degrade the direction and read back what the network now does."""

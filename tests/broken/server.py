@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator import admission, api, carried, changes, sequence, server, shapes
+from orchestrator import api, changes, sequence, server, shapes
 from orchestrator.durable import Context
 from orchestrator.regions import GlobalServices, Region
 from orchestrator.store import Cluster
@@ -26,30 +26,37 @@ def sabotage(function: Callable[[], None]) -> Callable[[], None]:
     return function
 
 
+def replace(owner: object, name: str, value: Any) -> None:
+    """Put something else in the place of a function; one that is not there is not broken.
+
+    Raises:
+        AttributeError: when there is no such thing any more.
+    """
+    getattr(owner, name)
+    setattr(owner, name, value)
+
+
 @sabotage
 def two_records() -> None:
     """A second cluster record for the second region (XR-01)."""
-    original = api.cluster_shown
-
     def listed(name: str, found: list[Any], limit: int, offset: int) -> dict[str, Any]:
         if name == "clusters":
             found = [*found, *({**c, "id": c["id"] + "-2", "name": "second"} for c in found)]
         return shapes.page(name, found, limit, offset)
 
-    api.page = listed
-    assert original
+    replace(api, "page", listed)
 
 
 @sabotage
 def no_dns() -> None:
     """The ingress record stays where it is (XR-02)."""
-    GlobalServices.point_ingress_at = lambda *_: None  # type: ignore[method-assign]
+    replace(GlobalServices, "point_ingress_at", lambda *_: None)
 
 
 @sabotage
 def no_quiesce() -> None:
     """A switchover leaves Airflow running in the region that it leaves (XR-08, XR-12)."""
-    sequence.quiesce = lambda *_: None
+    replace(sequence, "quiesce", lambda *_: None)
     original = sequence.inflate
 
     def inflate_both(request_id: str, target: str) -> None:
@@ -59,7 +66,7 @@ def no_quiesce() -> None:
         Context.store.change_cluster(cluster.id, workloads=dict.fromkeys(cluster.workloads, True),
                                      generation=cluster.generation + 1)
 
-    sequence.inflate = inflate_both
+    replace(sequence, "inflate", inflate_both)
 
 
 @sabotage
@@ -71,7 +78,7 @@ def iam_write() -> None:
         Context.services.ensure_role(f"made-in-a-failover-{request_id}")
         original(request_id, target)
 
-    sequence.provision_database_compute = with_roles
+    replace(sequence, "provision_database_compute", with_roles)
 
 
 @sabotage
@@ -88,41 +95,39 @@ def calls_home() -> None:
                     print(f"asked {name}: {error!r}", flush=True)
         original(request_id, target)
 
-    sequence.provision_database_compute = asking
+    replace(sequence, "provision_database_compute", asking)
 
 
 @sabotage
 def no_deflate() -> None:
     """The standby's variant is the active one (XR-07, XR-11)."""
     original = api.Variant
-    api.Variant = lambda region, active: original(region, True)  # type: ignore[misc,assignment]
+    replace(api, "Variant", lambda region, active: original(region, True))
 
 
 @sabotage
 def forced_failback() -> None:
     """A failback is a failover: it takes what it finds (XR-13)."""
     original = Region.take_over
-    Region.take_over = lambda self, *, planned: original(self, planned=False)  # type: ignore[method-assign]
+    replace(Region, "take_over", lambda self, *, planned: original(self, planned=False))
 
 
 @sabotage
 def no_refusal() -> None:
     """Everything is accepted."""
-    changes.admit_move = lambda *_, **__: None
-    assert admission
+    replace(changes, "admit_move", lambda *_, **__: None)
 
 
 @sabotage
 def no_list() -> None:
     """Nobody is told what is not carried over (XR-21)."""
-    api.manual_work = lambda *_: []
-    assert carried
+    replace(api, "manual_work", lambda *_: [])
 
 
 @sabotage
 def always_healthy() -> None:
     """The cluster's health is what one likes to hear (XR-17)."""
-    shapes.health.shown = lambda _: {"value": "HEALTHY", "details": []}
+    replace(shapes.health, "shown", lambda _: {"value": "HEALTHY", "details": []})
 
 
 @sabotage

@@ -35,6 +35,10 @@ SIMULATED = (
     "The Kubernetes API, its controllers and its node are dr-drill's own; pods are processes "
     "forked from one warm Airflow process, which stands for the machine image.",
     "The AWS endpoints are moto with S3 replication and RDS global-database actions added.",
+    "rds.global_db_rpo is enforced by making the standby PostgreSQL's synchronous one, looked at four times "
+    "a second; Aurora does it in its storage. CloudWatch metrics are computed from the same parts.",
+    "An API outage is the endpoint answering 503; an orchestrator that dies of a crash point is started "
+    "again by the harness, as a supervisor would.",
     "A region's power is taken from its processes, not from the machine, so PostgreSQL runs with "
     "fsync off: commits are as fast as the page cache.",
     "Provisioning the database head takes {head_delay:g} s here; AWS takes 5 to 10 minutes. Add "

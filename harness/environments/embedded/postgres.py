@@ -183,11 +183,7 @@ class PostgresMember:
             signal_file.unlink(missing_ok=True)
         else:
             self._write(signal_file, "")
-        self._write(
-            self.data / "mode.conf",
-            f"hot_standby = {'on' if mode is Mode.REPLICA else 'off'}\n"
-            f"primary_conninfo = '{self._source(None)}'\n",
-        )
+        self._set_source(self._source(None), accepting=mode is Mode.REPLICA)
         self._write(self.data / "guard.conf", HOLDING if holding else "")
         with self.log.open("ab") as sink:
             server = subprocess.Popen(
@@ -229,10 +225,16 @@ class PostgresMember:
         Raises:
             PostgresError: when it goes on.
         """
-        self._write(self.data / "mode.conf", "hot_standby = on\nprimary_conninfo = ''\n")
+        self._set_source("", accepting=True)
         self._reload()
         if not _wait(lambda: not self.receives(), 10):
             raise PostgresError("the standby did not stop receiving")
+
+    def receive_again(self) -> None:
+        """Have a standby that was told to hear nothing more follow the writer again."""
+        self._set_source(self._source(None), accepting=True)
+        if self.pid() is not None:
+            self._reload()
 
     # -- observation --------------------------------------------------------------------
 
@@ -341,6 +343,10 @@ class PostgresMember:
             "keepalives_idle=5 keepalives_interval=2 keepalives_count=3"
             + (f" dbname={database}" if database and database != "postgres" else "")
         )
+
+    def _set_source(self, conninfo: str, *, accepting: bool) -> None:
+        self._write(self.data / "mode.conf", f"hot_standby = {'on' if accepting else 'off'}\n"
+                                             f"primary_conninfo = '{conninfo}'\n")
 
     def _reload(self) -> None:
         pid = self.pid()

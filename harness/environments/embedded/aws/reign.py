@@ -89,6 +89,8 @@ class Reign:
             stored = json.loads(self._path.read_text())
             self.state = GlobalState(**stored["global"])
             self.local = LocalState(**stored["local"])
+            # A change of writer ends with the process that carried it out; whoever wants it asks again.
+            self.state.failover = None
         self._peer_epoch = self._following = 0
         self._resumed = not self.state.epoch
         self.contact = Contact(member, lambda: self.state.writer != self.region)
@@ -187,7 +189,11 @@ class Reign:
         with self.lock:
             if self.state.failover is not None:
                 self.state.failover["Status"] = "failing-over"
-        self._begin(epoch)
+        try:
+            self._begin(epoch)
+        except PostgresError:
+            self.member.receive_again()  # nobody has taken over: it stays a standby, not a deaf one
+            raise
 
     def _fenced(self, epoch: int) -> bool:
         try:
