@@ -85,7 +85,10 @@ def _database_issues(region: str, report: Report) -> list[Issue]:
         return [Issue("DATABASE_REPLICATION_STOPPED", region,
                       f"the database of {region} is not in contact with its writer", "CRITICAL")]
     lag = database.lag_s
-    if lag is not None and lag > LAG_WARNING_S:
+    if lag is None:  # in contact and not measured yet: nobody may switch over to it, so not healthy
+        return [Issue("DATABASE_REPLICATION_LAG_UNKNOWN", region,
+                      f"how far {region} is behind is not known (yet)", "WARNING")]
+    if lag > LAG_WARNING_S:
         return [Issue("DATABASE_REPLICATION_LAG", region, f"{region} is {lag:.1f} s behind",
                       "CRITICAL" if lag > LAG_CRITICAL_S else "WARNING")]
     return []

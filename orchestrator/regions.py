@@ -55,13 +55,13 @@ class Region:
             return None
         return str(found["DBInstances"][0]["DBInstanceStatus"])
 
-    def remove_head(self) -> None:
-        """Remove the DB instance; one that is gone already is as good."""
-        try:
+    def remove_head(self) -> bool:
+        """Ask for the DB instance to be removed; whether it is gone (that takes minutes on AWS)."""
+        status = self.head_status()
+        if status not in (None, "deleting"):
             self.rds.delete_db_instance(
                 DBInstanceIdentifier=self.region.db_instance_id, SkipFinalSnapshot=True)
-        except self.rds.exceptions.DBInstanceNotFoundFault:
-            return
+        return status is None
 
     # -- the global database ----------------------------------------------------------------
 

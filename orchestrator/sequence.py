@@ -115,7 +115,14 @@ def provision_database_compute(request_id: str, target: str) -> None:
         region = Context.regions[target]
         region.provision_head()
         crash_point("provision-database-compute:in")
-        until(lambda: region.head_status() == "available", HEAD_S,
+
+        def available() -> bool:
+            status = region.head_status()
+            if status is None:  # the one that was there was just being removed
+                region.provision_head()
+            return status == "available"
+
+        until(available, HEAD_S,
                f"the DB instance in {target} did not become available; look at its status in RDS")
 
 
@@ -229,9 +236,8 @@ def remove_left_compute(request_id: str, source: str, target: str) -> None:
             try:
                 if not stopped or not Context.regions[target].in_sync():
                     return False
-                Context.regions[source].remove_head()
+                return Context.regions[source].remove_head()
             except UNREACHABLE:
                 return False
-            return True
 
         until(tidy, CLEANUP_S, f"{source} did not come back", poll=1.0)

@@ -10,7 +10,7 @@ from typing import Any
 from harness import evidence as evidences
 from harness.evidence import Evidence
 from harness.measures import claims, figures, resources, verdict
-from harness.measures.interval import FAIL, INCONCLUSIVE
+from harness.measures.interval import FAIL, INCONCLUSIVE, PASS
 
 SCHEMA = "dr-drill/report/v1"
 TIMES = ("t_fault", "t_trigger", "t_promoted", "t_completed", "t_settled")
@@ -45,7 +45,8 @@ def from_evidence(evidence: Evidence) -> dict[str, Any]:
     outcome = verdict.verdict(found, judged, failures, [p.verdict for p in proven])
     aborted = evidence.first("run.aborted")
     broken = evidence.first("run.broken")
-    reasons = failures + found.gaps
+    unproven = [f"{p.id} is not proven: {p.evidence}" for p in proven if p.verdict != PASS]
+    reasons = failures + found.gaps + unproven
     if (stopped := aborted or broken) is not None:
         reasons.insert(0, str(stopped["reason"]))
         outcome = INCONCLUSIVE if outcome != FAIL else outcome

@@ -238,6 +238,7 @@ def test_a_failback_is_refused_with_the_lag_until_the_old_primary_has_caught_up(
     ({"ago": 60.0}, "REGION_SILENT", "CRITICAL"),
     ({"connected": False}, "DATABASE_REPLICATION_STOPPED", "CRITICAL"),
     ({"lag": 30.0}, "DATABASE_REPLICATION_LAG", "WARNING"),
+    ({"lag": None}, "DATABASE_REPLICATION_LAG_UNKNOWN", "WARNING"),
     ({"lag": 400.0}, "DATABASE_REPLICATION_LAG", "CRITICAL")])
 def test_an_issue_in_either_region_makes_the_cluster_unhealthy(
     client: TestClient, store: Store, told: dict[str, Any], code: str, severity: str

@@ -89,7 +89,10 @@ def test_a_region_that_dies_is_replaced_fenced_and_taken_back_in(aws_pair: Sites
     with pytest.raises(psycopg.Error):
         query(aws_pair, SECONDARY, "insert into t values (103)")
     until(lambda: in_sync(west))
-    east.delete_db_instance(DBInstanceIdentifier="s-1", SkipFinalSnapshot=True)
+    removed = east.delete_db_instance(DBInstanceIdentifier="s-1", SkipFinalSnapshot=True)
+    assert removed["DBInstance"]["DBInstanceStatus"] == "deleting"
+    until(lambda: not east.describe_db_instances()["DBInstances"])
+    assert in_sync(east)  # a head that is gone leaves storage that follows already
     with pytest.raises(psycopg.OperationalError):
         query(aws_pair, SECONDARY, "select 1")
 

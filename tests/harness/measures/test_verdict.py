@@ -105,6 +105,7 @@ def test_a_claim_that_fails_fails_the_drill_that_says_it_proves_it(story: Story)
     report = finish(story)
     assert report["claims"][0]["verdict"] == "FAIL"
     assert report["verdict"] == "FAIL"
+    assert report["reasons"] == ["XR-10 is not proven: 1 calls into the region left over 1 transition(s)"]
     assert report["transitions"][0]["dependency_audit"]["left_region"] == 1
 
 

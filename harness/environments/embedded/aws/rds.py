@@ -28,6 +28,8 @@ from harness.environments.embedded.postgres import Mode, PostgresError, Postgres
 ENGINE = "aurora-postgresql"
 RPO_PARAMETER = "rds.global_db_rpo"
 RPO_LOWEST, RPO_HIGHEST = 20, 2_147_483_647
+FOLLOWS_S = 30.0
+"""How long storage whose head is removed may take to follow the writer again."""
 
 
 class RegionalRds:
@@ -125,17 +127,34 @@ class RegionalRds:
 
     def _do_DeleteDBInstance(self, p: dict[str, str]) -> dict[str, Any]:
         identifier = p["DBInstanceIdentifier"]
-        with self.reign.changing, self.reign.lock:
-            if identifier not in self.reign.local.instances:
+        with self.reign.lock:
+            status = self.reign.local.instances.get(identifier)
+            if status is None:
                 raise RdsError("DBInstanceNotFound", f"no instance {identifier}", 404)
-            described = self._describe_instance(identifier) | {"DBInstanceStatus": "deleting"}
             if self.reign.state.writer == self.region and len(self.reign.local.instances) == 1:
                 raise RdsError("InvalidDBClusterStateFault", "the writer's last instance is in use")
+            if status == "deleting":
+                raise RdsError("InvalidDBInstanceState", f"instance {identifier} is being deleted")
+            self.reign.local.instances[identifier] = "deleting"
+            self.reign.save()
+        threading.Thread(target=self._remove, args=(identifier,), daemon=True).start()
+        return {"DBInstance": self._describe_instance(identifier)}
+
+    def _remove(self, identifier: str) -> None:
+        """The instance is there until its storage follows the writer again without it."""
+        others = [name for name in self.reign.local.instances if name != identifier]
+        with self.reign.changing:
+            if not others and self.member.pid() is not None and self.reign.state.writer != self.region:
+                try:
+                    self.member.start(Mode.HEADLESS)
+                except PostgresError as error:
+                    print(f"storage without {identifier} does not start: {error}", flush=True)
+        deadline = time.monotonic() + FOLLOWS_S
+        while not others and not self.member.receives() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        with self.reign.lock:
             del self.reign.local.instances[identifier]
             self.reign.save()
-            if not self.reign.local.instances and self.member.pid() is not None:
-                self.member.start(Mode.HEADLESS)
-        return {"DBInstance": described}
 
     def _do_CreateDBClusterParameterGroup(self, p: dict[str, str]) -> dict[str, Any]:
         return {"DBClusterParameterGroup": {

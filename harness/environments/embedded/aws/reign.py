@@ -91,6 +91,9 @@ class Reign:
             self.local = LocalState(**stored["local"])
             # A change of writer ends with the process that carried it out; whoever wants it asks again.
             self.state.failover = None
+            # What was being made or removed is made or removed no further.
+            self.local.instances = {
+                name: status for name, status in self.local.instances.items() if status == "available"}
         self._peer_epoch = self._following = 0
         self._resumed = not self.state.epoch
         self.contact = Contact(member, lambda: self.state.writer != self.region)
