@@ -37,7 +37,7 @@ from harness.orchestrators.base import Kind, OrchestratorFailed
 from loadgen.load import LocustUsers
 
 SAMPLE_INTERVAL_S = 1.0
-SAMPLED_A_SECOND = 16
+SAMPLED_A_SECOND = 10
 """Metadata databases; of a larger fleet samples are taken less often."""
 POLL_S = 0.1
 SLOW_POLL_S = 1.0

@@ -11,6 +11,7 @@ Configuration comes from the file named by ``DR_DRILL_LOAD`` (see ``loadgen.load
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 import os
@@ -61,7 +62,8 @@ class DeploymentUser(User):
         if self.deployment is None:
             return
         self.share = HEADROOM * CONFIG["concurrent_tasks"] / len(deployments)
-        self.address, self.expires, self.token = "", 0.0, ""
+        self.address, self.expires = "", 0.0
+        self.client: airflow.ApiClient | None = None
         self.chance = random.Random(f"{CONFIG['seed']}/{self.deployment['name']}")
         self.witness: LinesClient | None = None
         self.fitting = [shape for shape in SHAPES if shape.width <= 2 * self.share] or [SHAPES[2]]
@@ -85,7 +87,7 @@ class DeploymentUser(User):
                 missing -= shape.width
                 self.next = self._choose()
         except (ApiException, HTTPError, OSError, dns.exception.DNSException):
-            self.expires, self.token = 0.0, ""
+            self.expires, self.client = 0.0, None
 
     def _choose(self) -> Shape:
         """Which shape comes next: drawn once, so that the mix does not depend on what fits first."""
@@ -125,15 +127,15 @@ class DeploymentUser(User):
             answer = _resolver.resolve(self.deployment["hostname"], "A")
             address = str(answer[0])
             self.expires = time.monotonic() + (answer.rrset.ttl if answer.rrset else 1)
-            if address != self.address or not self.token:
-                self.address = address
-                self.token = self._login()
-        configuration = airflow.Configuration(
-            host=f"http://{self.address}:{CONFIG['port']}", access_token=self.token)
-        configuration.retries = False
-        client = airflow.ApiClient(configuration)
-        client.set_default_header("Host", self.deployment["hostname"])
-        return client
+            if address != self.address:
+                self.address, self.client = address, None
+        if self.client is None:
+            configuration = airflow.Configuration(
+                host=f"http://{self.address}:{CONFIG['port']}", access_token=self._login())
+            configuration.retries = False
+            self.client = airflow.ApiClient(configuration)
+            self.client.set_default_header("Host", self.deployment["hostname"])
+        return self.client
 
     def _login(self) -> str:
         from urllib3 import PoolManager
@@ -163,3 +165,4 @@ class DeploymentUser(User):
 
 
 socket.setdefaulttimeout(10)
+gc.freeze()  # what is imported is never garbage: collections need not walk through it

@@ -9,7 +9,7 @@ between two ends has a quality of its own, so a link can fail one way:
 * ``delay``: seconds that each byte takes longer;
 * ``rate``: bytes a second, shared by all connections of the direction.
 
-Connections, refusals and requests (each time a caller speaks after having listened) are written
+Connections, refusals and the orchestrator's requests (each time it speaks after having listened) are written
 to ``links.jsonl``: that file, not the orchestrator's word, is what the dependency audit reads.
 """
 
@@ -110,6 +110,11 @@ class Network:
 
     # -- inner works --------------------------------------------------------------------
 
+    def _happened(self, who: dict[str, str], event: str, **fields: Any) -> None:
+        # A stream of write-ahead log is thousands of requests that nobody asks about.
+        if event != "request" or who["caller"] == Caller.ORCHESTRATOR.name.lower():
+            self.record(event, **who, **fields)
+
     def _reset(self, site: Site) -> None:
         """Drop every connection of a site that lost its power, with all bytes in flight."""
         for connection, (caller, target) in list(self._open.items()):
@@ -125,7 +130,7 @@ class Network:
             [self._qualities[f"{there}->{name}"] for name in names],
             # The source address tells the server which link a call came by.
             target=(self._block.service(site, service), service.port), source=(front, 0),
-            record=lambda event, **fields: self.record(event, **who, **fields),
+            record=partial(self._happened, who),
             ended=self._open.pop)
         self._open[connection] = (caller, site)
         return connection.caller

@@ -30,7 +30,7 @@ from typing import Any
 
 from harness.environments.embedded.processes import processes_in
 
-CPU_EVERY_S = 15.0
+CPU_EVERY_S = 20.0
 MEMORY_EVERY_S = 150.0
 """PSS is read rarely: the kernel walks the page tables of every process for it."""
 TICKS = os.sysconf("SC_CLK_TCK")
