@@ -87,7 +87,9 @@ class Fleet:
             access = self._environment.database(role)
             apply_ledger(
                 self._environment.kubernetes(role), region=region.name, database_host=access.host,
-                database_password=access.password, witness=self._environment.workload_witness(role),
+                database_password=access.password,
+                aws={**self._environment.workload_aws(role), "IMAGE_BUCKET": region.image_bucket},
+                witness=self._environment.workload_witness(role),
                 rows_per_second=spec.rows_per_second, row_bytes=spec.row_bytes)
 
     def probe_targets(self) -> list[Target]:
@@ -257,13 +259,13 @@ class Fleet:
         except (BotoCoreError, ClientError, ApiException, HTTPError):
             return False  # a region that comes back answers part by part
 
-    def append_log_keys(self, path: Path, role: str) -> None:
-        """Add the keys of the active region's task-log objects to a snapshot file."""
-        s3 = self._environment.aws(role, "s3")
-        bucket = self._environment.regions[role].log_bucket
+    def append_object_keys(self, path: Path, role: str) -> None:
+        """Add the keys of the active region's task logs and images to a snapshot file."""
+        s3, region = self._environment.aws(role, "s3"), self._environment.regions[role]
         with path.open("a") as sink:
-            for key in _keys(s3, bucket):
-                sink.write(json.dumps({"f": "log", "key": key}) + "\n")
+            for fact, bucket in (("log", region.log_bucket), ("image", region.image_bucket)):
+                for key in _keys(s3, bucket):
+                    sink.write(json.dumps({"f": fact, "key": key}) + "\n")
 
 
 def _oldest_canary(api: httpx.Client) -> list[dict[str, Any]]:

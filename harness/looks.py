@@ -14,11 +14,15 @@ from urllib3.exceptions import HTTPError
 
 from harness.environments.base import Environment
 from harness.fleet import Fleet
+from loadgen.load import NAMESPACE as LOAD_NAMESPACE
 
 Seen = tuple[bool, str]
 CARRIED_S = 60.0
 MANAGED = "dr-drill/deployment"
 AIRFLOW = "app.kubernetes.io/part-of=airflow"
+CURATED = frozenset({"cluster-autoscaler", "manifest-reconciler", "managed-egress", "observability",
+                     "cert-manager", "iam-controller", "bin-packing-scheduler"})
+"""What may run in a standby region (XR-07), by a pod's label ``app``."""
 REGIONAL_METRICS = ("dr_region_report_age_seconds", "dr_region_active")
 
 
@@ -34,6 +38,19 @@ def one_cluster(fleet: Fleet, environment: Environment) -> Seen:
     if regions != wanted or strays:
         return False, f"the cluster covers {sorted(regions)}; not of it: {strays}"
     return True, f"one cluster record covers {' and '.join(sorted(regions))} and all Deployments"
+
+
+def curated_only(environment: Environment, role: str) -> Seen:
+    """A standby region runs what it must run to be one, and nothing else (XR-07)."""
+    core = kubernetes_client.CoreV1Api(environment.kubernetes(role))
+    pods: Any = core.list_pod_for_all_namespaces()
+    found = {f"{p.metadata.namespace}/{p.metadata.name}": (p.metadata.labels or {}).get("app")
+             for p in pods.items if p.metadata.namespace not in ("kube-system", LOAD_NAMESPACE)}
+    strays = sorted(name for name, app in found.items() if app not in CURATED)
+    region = environment.region_name(role)
+    if strays:
+        return False, f"{len(strays)} pods in {region} that a standby does not run: {strays[:5]}"
+    return True, f"in {region} runs {', '.join(sorted(filter(None, found.values()))) or 'nothing'}"
 
 
 def flag_shown(fleet: Fleet, environment: Environment, role: str) -> Seen:

@@ -227,6 +227,7 @@ class RpoTargets(Model):
 
     metadata: Duration | None = None
     task_logs: Duration | None = None
+    images: Duration | None = None
 
 
 class Targets(Model):

@@ -21,6 +21,7 @@ import psycopg
 import uvloop
 from psycopg import sql
 
+from loadgen.images import ImagePusher
 from loadgen.witness import WitnessClient
 
 TABLE = "dr_drill_ledger"
@@ -37,21 +38,19 @@ STATEMENT_TIMEOUT_MS = 5000
 class Ledger:
     """The writers of one region."""
 
-    def __init__(self) -> None:
+    def __init__(self, region: str, witness: WitnessClient) -> None:
+        """Read where to write to from the pod's environment."""
         self._host = os.environ["ADMIN_HOST"]
         self._password = os.environ["ADMIN_PASSWORD"]
-        self._region = os.environ["DR_DRILL_REGION"]
+        self._region = region
         self._rate = float(os.environ["LEDGER_ROWS_PER_SECOND"])
         # Random, because PostgreSQL would compress a repeated letter to nothing.
         size = int(os.environ["LEDGER_ROW_BYTES"])
         self._payload = base64.b64encode(os.urandom(size)).decode()[:size]
         self._writer = f"{self._region}/{uuid.uuid4().hex[:8]}"
-        self._accepts = asyncio.Event()
+        self.accepts = asyncio.Event()
         """Set while the region's database takes writes."""
-        self._witness = WitnessClient(
-            os.environ["DR_DRILL_WITNESS_HOST"], int(os.environ["DR_DRILL_WITNESS_PORT"]),
-            os.environ["DR_DRILL_WITNESS_TOKEN"],
-        )
+        self._witness = witness
 
     async def run(self) -> None:
         """Write into every Airflow database that there is; look for new ones now and then."""
@@ -60,7 +59,7 @@ class Ledger:
             try:
                 async with await self._connect("postgres") as connection:
                     while not await _in_recovery(connection):
-                        self._accepts.set()
+                        self.accepts.set()
                         for name in await _databases(connection):
                             if name not in writers:
                                 writers[name] = asyncio.create_task(self._write_forever(name))
@@ -69,14 +68,14 @@ class Ledger:
                 pass
             # A standby, or gone. One server holds all databases: one connection a moment tells for all
             # writers whether it takes writes.
-            self._accepts.clear()
+            self.accepts.clear()
             await asyncio.sleep(RETRY_S)
 
     async def _write_forever(self, database: str) -> None:
         deployment = database.removeprefix("airflow_").replace("_", "-")
         number = 0
         while True:
-            await self._accepts.wait()
+            await self.accepts.wait()
             try:
                 async with await self._connect(database) as connection:
                     await connection.execute(CREATE)
@@ -122,5 +121,15 @@ async def _databases(connection: psycopg.AsyncConnection[tuple[object, ...]]) ->
     return [str(row[0]) for row in await cursor.fetchall()]
 
 
+async def main() -> None:
+    """Write rows and push images for ever."""
+    region = os.environ["DR_DRILL_REGION"]
+    witness = WitnessClient(
+        os.environ["DR_DRILL_WITNESS_HOST"], int(os.environ["DR_DRILL_WITNESS_PORT"]),
+        os.environ["DR_DRILL_WITNESS_TOKEN"])
+    ledger = Ledger(region, witness)
+    await asyncio.gather(ledger.run(), ImagePusher(region, witness).run(ledger.accepts))
+
+
 if __name__ == "__main__":
-    uvloop.run(Ledger().run())
+    uvloop.run(main())

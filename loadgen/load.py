@@ -78,16 +78,19 @@ class LocustUsers:
 
 def apply_ledger(
     api: kubernetes_client.ApiClient, *, region: str, database_host: str, database_password: str,
-    witness: Mapping[str, str], rows_per_second: float, row_bytes: int,
+    aws: Mapping[str, str], witness: Mapping[str, str], rows_per_second: float, row_bytes: int,
 ) -> None:
-    """Put the ledger writers of a region there."""
+    """Put a region's ledger writers, and what pushes its images, there.
+
+    ``aws`` and ``witness``: the environment variables with which a pod reaches the one and the other.
+    """
     core, apps = kubernetes_client.CoreV1Api(api), kubernetes_client.AppsV1Api(api)
     core.create_namespace({"metadata": {"name": NAMESPACE}})
     core.create_namespaced_secret(NAMESPACE, {
         "metadata": {"name": "ledger"}, "stringData": {
             "ADMIN_HOST": database_host, "ADMIN_PASSWORD": database_password,
             "DR_DRILL_REGION": region, "LEDGER_ROWS_PER_SECOND": str(rows_per_second),
-            "LEDGER_ROW_BYTES": str(row_bytes), **witness}})
+            "LEDGER_ROW_BYTES": str(row_bytes), **aws, **witness}})
     apps.create_namespaced_deployment(NAMESPACE, {
         "metadata": {"name": "ledger"}, "spec": {
             "replicas": 1, "selector": {"matchLabels": {"app": "ledger"}},

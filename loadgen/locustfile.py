@@ -33,8 +33,8 @@ from harness.lines import LinesClient
 from loadgen.shapes import BY_DAG, SHAPES, Shape
 
 CONFIG: dict[str, Any] = json.loads(Path(os.environ["DR_DRILL_LOAD"]).read_text())
-PACE_S = max(3.0, len(CONFIG["deployments"]) / 4)
-"""Seconds between two looks of a user: at most some four requests a second over the whole fleet."""
+PACE_S = max(3.0, len(CONFIG["deployments"]) / 3)
+"""Seconds between two looks of a user: at most some three requests a second over the whole fleet."""
 HEADROOM = 1.25
 """Aim above the asked number: a Dag run counts until the last of its tasks has ended, and new ones take
 seconds to start."""

@@ -60,10 +60,15 @@ class Pass:
 class Reconciler:
     """The agent of one region."""
 
-    def __init__(self, control: httpx.Client, kube: KubernetesRegion, facts: FactFinder, path: str) -> None:
-        """``path``: of the region on the control plane."""
+    def __init__(self, control: httpx.Client, kube: KubernetesRegion, facts: FactFinder, path: str,
+                 rpo_bound: float | None = None) -> None:
+        """``path``: of the region on the control plane.
+
+        ``rpo_bound``: the database's bound until the control plane says otherwise; an agent that is
+        started again while it is cut off would not know it.
+        """
         self._control, self._kube, self._finder, self._path = control, kube, facts, path
-        self.state = Pass()
+        self.state = Pass(rpo_bound=rpo_bound)
 
     def step(self) -> None:
         """One pass: pull, apply, look, report.
@@ -153,7 +158,8 @@ def main() -> None:
         region, os.environ["AWS_ENDPOINT"], os.environ["AWS_ACCESS_KEY_ID"],
         os.environ["AWS_SECRET_ACCESS_KEY"], os.environ["GLOBAL_CLUSTER"], os.environ["DB_CLUSTER"]))
     reconciler = Reconciler(
-        control, kube, facts, f"/agent/clusters/{os.environ['RECONCILER_CLUSTER']}/regions/{region}")
+        control, kube, facts, f"/agent/clusters/{os.environ['RECONCILER_CLUSTER']}/regions/{region}",
+        float(os.environ.get("RECONCILER_RPO_BOUND") or "0") or None)
     while True:
         try:
             reconciler.step()

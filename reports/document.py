@@ -77,8 +77,7 @@ def from_evidence(evidence: Evidence) -> dict[str, Any]:
         "transitions": transitions,
         "resources": resources.as_json(found.resources),
         "steady_state": None if found.steady is None else {
-            "rpo": {"metadata": figures.loss_json(found.steady.metadata),
-                    "task-logs": figures.loss_json(found.steady.task_logs)},
+            "rpo": {stream: figures.loss_json(loss) for stream, loss in found.steady.losses.items()},
             "split_brain": {
                 name: getattr(found.steady.split_brain, name)
                 for name in ("database_writes", "side_effects", "double_runs")},

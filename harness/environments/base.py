@@ -156,6 +156,9 @@ class Environment(Protocol):
     def workload_witness(self, role: str) -> Mapping[str, str]:
         """The variables by which a region's workloads find the witness."""
 
+    def workload_aws(self, role: str) -> Mapping[str, str]:
+        """The variables by which a region's workloads reach its AWS APIs."""
+
     @property
     def witness_log(self) -> Path:
         """Every record that the witness received."""

@@ -13,8 +13,11 @@ from harness.durations import show_duration
 from harness.evidence import Evidence
 from harness.measures.figures import Figures
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, worst
+from harness.measures.rpo import OBJECTS
 
 Result = tuple[str, str]
+RPO_S = {"metadata": 300.0, "task-logs": 900.0, "images": 900.0}
+"""What is promised of each stream (XR-19, XR-06)."""
 GUARD_S = 2.0
 """How late a guard that looks several times a second may stop commits."""
 
@@ -79,10 +82,10 @@ def _sequence(figures: Figures, _: Evidence) -> Result:
 
 def _switchover(figures: Figures, _: Evidence) -> Result:
     backs = [f for f in figures.transitions if f.transition.kind == "failback"]
-    if not backs or any(f.metadata is None for f in backs):
+    if not backs or any("metadata" not in f.losses for f in backs):
         return INCONCLUSIVE, "no failback was measured"
-    lost = sum(f.metadata.lost for f in backs if f.metadata)
-    acked = sum(f.metadata.acknowledged for f in backs if f.metadata)
+    lost = sum(f.losses["metadata"].lost for f in backs)
+    acked = sum(f.losses["metadata"].acknowledged for f in backs)
     return (PASS if lost == 0 else FAIL), f"{lost} of {acked} acknowledged writes lost in failback"
 
 
@@ -111,8 +114,8 @@ def _one_region(figures: Figures, evidence: Evidence) -> Result:
 def _guarded(figures: Figures, evidence: Evidence) -> Result:
     """Commits waited once the standby was too far behind, so what was lost is within the bound."""
     waited, why = _looked("commits-wait")(figures, evidence)
-    lost = [f.metadata.window.value + (f.stranded.window.value if f.stranded else 0.0)
-            for f in figures.transitions if f.metadata]
+    lost = [f.losses["metadata"].window.value + (f.stranded.window.value if f.stranded else 0.0)
+            for f in figures.transitions if f.losses]
     bound = evidence.first("run.started")
     limit = bound.get("rpo_bound_s") if bound else None
     if waited != PASS or not lost or limit is None:
@@ -127,9 +130,9 @@ def _bounds(figures: Figures, _: Evidence) -> Result:
         return INCONCLUSIVE, "no transition"
     outcomes, shown = [], []
     for f in figures.transitions:
-        parts = [(f.recovery.fleet, 3600.0, "RTO"),
-                 (f.metadata.window if f.metadata else None, 300.0, "metadata RPO"),
-                 (f.task_logs.window if f.task_logs else None, 900.0, "task-log RPO")]
+        parts = [(f.recovery.fleet, 3600.0, "RTO")] + [
+            (f.losses[stream].window if stream in f.losses else None, bound, f"RPO of {stream}")
+            for stream, bound in RPO_S.items()]
         for figure, bound, name in parts:
             outcomes.append(INCONCLUSIVE if figure is None else figure.against(bound))
             if figure is not None:
@@ -138,14 +141,13 @@ def _bounds(figures: Figures, _: Evidence) -> Result:
 
 
 def _logs(figures: Figures, evidence: Evidence) -> Result:
-    measured = [f for f in figures.transitions if f.task_logs is not None]
+    measured = [(f.transition, f.losses[stream]) for f in figures.transitions
+                for stream in OBJECTS if stream in f.losses]
     if not measured:
-        return INCONCLUSIVE, "task logs were not looked at"
-    outcomes = [f.task_logs.window.against(900.0) for f in measured if f.task_logs]
-    shown = "; ".join(
-        f"{f.transition.source} to {f.transition.target}: "
-        f"{f.task_logs.acknowledged - f.task_logs.lost} of {f.task_logs.acknowledged} logs there"
-        for f in measured if f.task_logs)
+        return INCONCLUSIVE, "task logs and images were not looked at"
+    outcomes = [loss.window.against(RPO_S[loss.stream]) for _, loss in measured]
+    shown = "; ".join(f"{t.source} to {t.target}: {loss.acknowledged - loss.lost} of {loss.acknowledged} "
+                      f"{loss.stream} there" for t, loss in measured)
     if evidence.of("heal.image"):
         image, why = _looked("image-carried")(figures, evidence)
         outcomes, shown = [*outcomes, image], f"{shown}; {why}"

@@ -8,8 +8,7 @@ from typing import Any
 from harness.evidence import Evidence
 from harness.measures import audit as audits
 from harness.measures import exposure as exposures
-from harness.measures import rpo as losses
-from harness.measures import rto, split_brain, tasks
+from harness.measures import rpo, rto, split_brain, tasks
 from harness.measures.resources import Resources, resources
 from harness.measures.timeline import Transition, transitions
 
@@ -23,13 +22,13 @@ class TransitionFigures:
 
     transition: Transition
     recovery: rto.FleetRecovery
-    metadata: losses.Loss | None
-    task_logs: losses.Loss | None
+    losses: dict[str, rpo.Loss]
+    """By stream; empty when the databases were not looked at."""
     split_brain: split_brain.SplitBrain
     tasks: tasks.TaskOutcomes | None
     audit: audits.Audit | None
     exposure: exposures.Exposure
-    stranded: losses.Stranded | None = None
+    stranded: rpo.Stranded | None = None
     """None for a planned transition, whose losses count to the end of the old reign anyway."""
 
 
@@ -37,8 +36,7 @@ class TransitionFigures:
 class SteadyState:
     """The same losses, of a drill that breaks nothing: all of them must be zero."""
 
-    metadata: losses.Loss
-    task_logs: losses.Loss
+    losses: dict[str, rpo.Loss]
     split_brain: split_brain.SplitBrain
     tasks_failed: int
 
@@ -76,11 +74,9 @@ def compute(evidence: Evidence) -> Figures:
         found.append(TransitionFigures(
             transition=t,
             recovery=rto.recovery(tables, t, fleet, interval, canary),
-            metadata=losses.metadata(tables, t.source, until, settled, last)
-            if settled is not None and last is not None else None,
-            task_logs=losses.task_logs(tables, t.source, until, settled, last)
-            if settled is not None and last is not None else None,
-            stranded=losses.stranded(tables, t.source, t.t_fault, t.t_promoted or t.t_settled, settled)
+            losses=rpo.all_streams(tables, t.source, until, settled, last)
+            if settled is not None and last is not None else {},
+            stranded=rpo.stranded(tables, t.source, t.t_fault, t.t_promoted or t.t_settled, settled)
             if settled is not None and last is not None and not t.planned else None,
             split_brain=split_brain.split_brain(tables, t),
             tasks=tasks.outcomes(tables, t, settled) if settled is not None else None,
@@ -102,8 +98,7 @@ def _steady(evidence: Evidence, region: str) -> SteadyState:
     held, tables = str(event["snapshot"]), evidence.tables
     until = float(event["since"])
     return SteadyState(
-        losses.metadata(tables, region, until, held, held),
-        losses.task_logs(tables, region, until, held, held),
+        rpo.all_streams(tables, region, until, held, held),
         split_brain.intruders(tables, region), tasks.failed(tables, held))
 
 
@@ -153,8 +148,7 @@ def _transition(f: TransitionFigures) -> dict[str, Any]:
                 for r in f.recovery.deployments
             },
         },
-        "rpo": {name: _loss(loss)
-                for name, loss in (("metadata", f.metadata), ("task-logs", f.task_logs))},
+        "rpo": {stream: loss_json(f.losses.get(stream)) for stream in rpo.STREAMS},
         "stranded": _stranded(f.stranded),
         "split_brain": {
             "database_writes": f.split_brain.database_writes,
@@ -171,13 +165,14 @@ def _transition(f: TransitionFigures) -> dict[str, Any]:
     }
 
 
-def _stranded(found: losses.Stranded | None) -> dict[str, Any] | None:
+def _stranded(found: rpo.Stranded | None) -> dict[str, Any] | None:
     if found is None:
         return None
     return {"count": found.count, "window_s": _round(found.window.value), "error_s": found.window.error}
 
 
-def _loss(loss: losses.Loss | None) -> dict[str, Any] | None:
+def loss_json(loss: rpo.Loss | None) -> dict[str, Any] | None:
+    """One stream's loss as ``report.json`` shows it; None: not measured."""
     if loss is None:
         return None
     return {"window_s": _round(loss.window.value), "error_s": loss.window.error,
@@ -185,13 +180,6 @@ def _loss(loss: losses.Loss | None) -> dict[str, Any] | None:
             "recovered_later": loss.recovered_later, "unknown": loss.unknown,
             "recovered": loss.recovered, "phantom": loss.phantom, "parts": loss.parts,
             "examples": list(loss.examples)}
-
-
-def loss_json(loss: losses.Loss) -> dict[str, Any]:
-    """One stream's loss as ``report.json`` shows it."""
-    found = _loss(loss)
-    assert found is not None
-    return found
 
 
 def _round(value: float | None) -> float | None:

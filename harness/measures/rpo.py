@@ -3,8 +3,8 @@
 **RPO of a stream** = t_fault - the acknowledgement time of the oldest lost write (0 where none is
 lost), with the count. A write is *acknowledged* when a client got success and told the witness.
 Streams: ``metadata`` (ledger rows, and Airflow's own acknowledgements: Dag runs created, task
-states, XComs) and ``task-logs`` (objects). What is absent after the failover but there again at the
-end of the run, once the old region is back, is counted as lost *and* shown as recovered later.
+states, XComs), ``task-logs`` and ``images`` (objects). What is absent after the failover but there
+again at the end of the run, once the old region is back, is counted as lost *and* shown as recovered later.
 
 It does **not** mean: what *would* have been lost at another moment (see ``exposure``), nor anything
 about writes that were never acknowledged: those are ``unknown``, and may be there (``recovered``) or
@@ -139,20 +139,31 @@ def stranded(tables: Tables, source: str, t_fault: float, until: float, settled:
     return Stranded(count, Interval(last - t_fault if count else 0.0, CLOCK_ERROR_S if count else 0.0))
 
 
-def task_logs(tables: Tables, source: str, t_fault: float, settled: str, last: str) -> Loss:
-    """The loss of task-log objects."""
-    acked = "e = 'ack' and s = 'task-logs' and r = $source and t <= $t_fault"
-    span = {"source": source, "t_fault": t_fault}
+OBJECTS = {"task-logs": "log", "images": "image"}
+"""Streams of objects, and what a snapshot calls one of theirs."""
+STREAMS = ("metadata", *OBJECTS)
+
+
+def objects(tables: Tables, stream: str, source: str, t_fault: float, settled: str, last: str) -> Loss:
+    """The loss of a stream of objects (one of ``OBJECTS``)."""
+    acked = "e = 'ack' and s = $stream and r = $source and t <= $t_fault"
+    span = {"stream": stream, "source": source, "t_fault": t_fault}
     tables.db.execute(f"""
         create or replace temp table lost as
-            select 'log' as part, s, d, r, t, key, v, exists (
-                select 1 from held where f = 'log' and snapshot = $last
+            select $fact as part, s, d, r, t, key, v, exists (
+                select 1 from held where f = $fact and snapshot = $last
                 and held.key = witness.key) as later
             from witness anti join (
-                select key from held where f = 'log' and snapshot = $settled) using (key)
-            where {acked}""", {**span, "settled": settled, "last": last})
+                select key from held where f = $fact and snapshot = $settled) using (key)
+            where {acked}""", {**span, "fact": OBJECTS[stream], "settled": settled, "last": last})
     acknowledged = tables.value(f"select count(*) from witness where {acked}", **span)
-    return _loss(tables, "task-logs", acknowledged, t_fault)
+    return _loss(tables, stream, acknowledged, t_fault)
+
+
+def all_streams(tables: Tables, source: str, until: float, settled: str, last: str) -> dict[str, Loss]:
+    """The loss of every stream, by its name."""
+    return {"metadata": metadata(tables, source, until, settled, last)} | {
+        stream: objects(tables, stream, source, until, settled, last) for stream in OBJECTS}
 
 
 def _loss(tables: Tables, stream: str, acknowledged: int, t_fault: float, **more: int) -> Loss:

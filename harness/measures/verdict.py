@@ -14,6 +14,7 @@ from typing import Any
 from harness.durations import show_duration
 from harness.measures.figures import Figures, TransitionFigures
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, Interval, worst
+from harness.measures.rpo import STREAMS
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,8 @@ def _of_transition(f: TransitionFigures, targets: dict[str, Any]) -> list[Judged
     kind, found = f.transition.kind, []
     if targets.get("rto") is not None:
         found.append(_duration(f"{kind}: RTO of the fleet", targets["rto"], f.recovery.fleet))
-    for stream, loss in (("metadata", f.metadata), ("task-logs", f.task_logs)):
-        bound = (targets.get("rpo") or {}).get(stream)
+    for stream in STREAMS:
+        bound, loss = (targets.get("rpo") or {}).get(stream), f.losses.get(stream)
         if bound is not None:
             found.append(_duration(f"{kind}: RPO of {stream}", bound, loss.window if loss else None))
             if stream == "metadata" and f.stranded is not None and f.stranded.count:
@@ -64,7 +65,7 @@ def _of_transition(f: TransitionFigures, targets: dict[str, Any]) -> list[Judged
     found += _counts(
         kind, targets, split_brain=f.split_brain.total if f.transition.t_promoted else None,
         tasks_lost=None if f.tasks is None else f.tasks.counts["lost"] + f.tasks.counts["stuck"],
-        writes_lost=None if f.metadata is None else f.metadata.lost + (
+        writes_lost=None if "metadata" not in f.losses else f.losses["metadata"].lost + (
             f.stranded.count if f.stranded else 0))
     return found
 
@@ -72,12 +73,12 @@ def _of_transition(f: TransitionFigures, targets: dict[str, Any]) -> list[Judged
 def _of_steady(figures: Figures, targets: dict[str, Any]) -> list[Judged]:
     assert figures.steady is not None
     found, steady = [], figures.steady
-    for stream, loss in (("metadata", steady.metadata), ("task-logs", steady.task_logs)):
+    for stream, loss in steady.losses.items():
         bound = (targets.get("rpo") or {}).get(stream)
         if bound is not None:
             found.append(_duration(f"steady state: loss of {stream}", bound, loss.window))
     return found + _counts("steady state", targets, split_brain=steady.split_brain.total,
-                           tasks_lost=steady.tasks_failed, writes_lost=steady.metadata.lost)
+                           tasks_lost=steady.tasks_failed, writes_lost=steady.losses["metadata"].lost)
 
 
 def _counts(where: str, targets: dict[str, Any], *, split_brain: int | None,

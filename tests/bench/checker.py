@@ -98,7 +98,7 @@ def check(run: Path) -> None:
     from harness import evidence
     from harness.measures import figures
 
-    loss = figures.compute(evidence.load(run)).transitions[0].metadata
+    loss = figures.compute(evidence.load(run)).transitions[0].losses["metadata"]
     assert loss is not None
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(json.dumps({

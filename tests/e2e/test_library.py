@@ -1,7 +1,9 @@
 """The drills of the library, with a small fleet: each passes, and proves what it names."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,12 +15,13 @@ LIBRARY = Path(__file__).parents[2] / "drills"
 SMALL = {"deployments": 2, "concurrent_tasks": 8, "canary": "5s", "task": {"duration": "10s", "retries": 2}}
 
 
-def small(name: str, heal: str = "5m") -> str:
-    """A drill of the library with a fleet of two; ``heal``: how long a region may take to follow."""
+def small(name: str, heal: str = "5m", settle: str = "10m") -> str:
+    """A drill of the library with a fleet of two; how long a region may take to follow, and the fleet to settle."""
     drill = yaml.safe_load((LIBRARY / f"{name}.yaml").read_text())
     for phase in drill["phases"]:
-        if "heal" in phase:
-            phase["heal"]["timeout"] = heal
+        for kind, timeout in (("heal", heal), ("settle", settle)):
+            if kind in phase:
+                phase[kind]["timeout"] = timeout
     drill["fleet"] |= SMALL
     drill["probes"] = {"interval": "1s"}
     return str(yaml.safe_dump(drill, sort_keys=False))
@@ -39,21 +42,57 @@ def test_a_drill_of_the_library_passes_and_proves_its_claims(home: Home, name: s
     assert home.processes() == set()
 
 
-@pytest.mark.parametrize(("sabotage", "name", "claims"), [
-    ("two-records,no-quiesce,no-list", "switchover", {"XR-01", "XR-08", "XR-21"}),
-    ("calls-home,iam-write", "unseen-primary", {"XR-09", "XR-10"}),
-    ("always-healthy", "isolation", {"XR-17"}),
-])
+@dataclass(frozen=True)
+class Broken:
+    """An orchestrator with promises broken, and the drill that must find them."""
+
+    drill: str
+    sabotages: str
+    claims: frozenset[str]
+    phases: tuple[dict[str, Any], ...] = ()
+    """In place of the drill's own."""
+
+
+BROKEN = (
+    # One that leaves Airflow running on both sides never has a follower: the drill ends there.
+    Broken("switchover", "two-records,new-ids,no-quiesce,no-cleanup,no-list,old-flag,one-name,other-key",
+           frozenset({"XR-01", "XR-02", "XR-08", "XR-14", "XR-15", "XR-16", "XR-20", "XR-21"})),
+    Broken("unseen-primary", "calls-home,iam-write,dns-first,no-scheduler",
+           frozenset({"XR-09", "XR-10", "XR-12", "XR-22"})),
+    Broken("healthy", "warm-database,no-deflate", frozenset({"XR-04", "XR-07", "XR-11"}),
+           ({"load": {}}, {"settle": {"timeout": "20s"}})),
+    Broken("partition", "unbounded", frozenset({"XR-03", "XR-05"}),
+           ({"load": {}}, {"fault": {"partition": {"region": "primary"}}},
+            {"hold": {"for": "30s", "expect": "commits-wait"}}, {"failover": {}},
+            {"settle": {"timeout": "60s"}}, {"heal": {"region": "primary"}},
+            {"settle": {"timeout": "60s"}})),
+    Broken("switchover", "no-copies,forced-failback", frozenset({"XR-06", "XR-13"}),
+           ({"load": {}}, {"failover": {"planned": True}}, {"settle": {}}, {"heal": {"region": "primary"}},
+            {"fault": {"link": {"from": "secondary", "to": "primary", "delay": "1500ms"}}},
+            {"failback": {}}, {"settle": {"timeout": "60s"}})),
+    Broken("isolation", "always-healthy", frozenset({"XR-17"})),
+)
+IN_SCOPE = {f"XR-{n:02}" for n in (*range(1, 18), 20, 21, 22)}
+
+
+def test_each_claim_has_an_orchestrator_that_breaks_it() -> None:
+    assert set().union(*(broken.claims for broken in BROKEN)) == IN_SCOPE
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: "-".join(sorted(broken.claims)))
 def test_a_broken_orchestrator_makes_the_drill_of_its_claim_fail(
-    home: Home, monkeypatch: pytest.MonkeyPatch, sabotage: str, name: str, claims: set[str]
+    home: Home, monkeypatch: pytest.MonkeyPatch, broken: Broken
 ) -> None:
     monkeypatch.setenv("DR_DRILL_ORCHESTRATOR", "tests.broken.server")
-    monkeypatch.setenv("DR_DRILL_SABOTAGE", sabotage)
+    monkeypatch.setenv("DR_DRILL_SABOTAGE", broken.sabotages)
     monkeypatch.setenv("PYTHONPATH", str(LIBRARY.parent))
-    # One that leaves Airflow running on both sides never has a follower.
-    code = home.finish("run", home.file(small(name, heal="20s")), "--output", "out")
+    drill = yaml.safe_load(small(broken.drill, heal="20s", settle="40s"))
+    drill["phases"] = list(broken.phases) or drill["phases"]
+    drill["metadata"]["proves"] = sorted(broken.claims)
+    code = home.finish("run", home.file(yaml.safe_dump(drill, sort_keys=False)), "--output", "out")
     made = json.loads((home.path / "out" / "report.json").read_text())
-    failed = {c["id"] for c in made["claims"] if c["verdict"] == "FAIL"}
-    assert claims <= failed, home.output
+    outcomes = {c["id"]: c["verdict"] for c in made["claims"]}
+    assert outcomes == dict.fromkeys(broken.claims, "FAIL"), home.output
     assert made["verdict"] == "FAIL"
     assert code == 1
+    assert home.processes() == set()

@@ -83,9 +83,13 @@ class World:
 
     def __init__(self) -> None:
         self.kube, self.facts, self.control = Kube(), Facts(), Control()
+        self.start()
+
+    def start(self, bound: float | None = None) -> None:
+        """Start the reconciler (again)."""
         kube: Any = self.kube
         facts: Any = self.facts
-        self.agent = Reconciler(self.control.client(), kube, facts, "/agent")
+        self.agent = Reconciler(self.control.client(), kube, facts, "/agent", bound)
 
 
 @pytest.fixture
@@ -135,6 +139,11 @@ def alone(world: World, *, control: bool, database: bool) -> bool:
 
 
 def test_a_region_that_hears_nobody_stops_its_airflow(world: World) -> None:
+    assert alone(world, control=True, database=True)
+
+
+def test_a_reconciler_that_is_started_while_its_region_is_cut_off_knows_the_bound(world: World) -> None:
+    world.start(bound=20.0)
     assert alone(world, control=True, database=True)
 
 

@@ -179,6 +179,13 @@ class PairAccess:
             "DR_DRILL_WITNESS_TOKEN": self._tokens["witness_token"],
         }
 
+    def workload_aws(self, role: str) -> dict[str, str]:
+        """The variables by which a workload of a region reaches its AWS APIs, directly."""
+        return {
+            "AWS_ENDPOINT": f"http://{self.block.service(ROLES[role], AWS)}:{AWS.port}",
+            "AWS_ACCESS_KEY_ID": self._tokens["aws_access_key"],
+            "AWS_SECRET_ACCESS_KEY": self._tokens["aws_secret_key"]}
+
     def dns_address(self) -> tuple[str, int]:
         """Where DNS questions are answered."""
         return self.block.service(Site.OUTSIDE, DNS), DNS.port

@@ -13,7 +13,6 @@ from kubernetes import client as kubernetes_client
 
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded.addresses import (
-    AWS,
     INGRESS,
     KUBERNETES,
     ORCHESTRATOR,
@@ -110,9 +109,8 @@ def bootstrap(pair: EmbeddedPair, role: str) -> None:
             "RECONCILER_TOKEN": pair.secret("agent_token"),
             "RECONCILER_REGION": pair.region_name(role),
             "RECONCILER_CLUSTER": pair.cluster_id,
-            "AWS_ENDPOINT": f"http://{pair.block.service(site, AWS)}:{AWS.port}",
-            "AWS_ACCESS_KEY_ID": pair.secret("aws_access_key"),
-            "AWS_SECRET_ACCESS_KEY": pair.secret("aws_secret_key"),
+            "RECONCILER_RPO_BOUND": str(pair.settings.rpo_bound or ""),
+            **pair.workload_aws(role),
             "GLOBAL_CLUSTER": "metadata", "DB_CLUSTER": pair.db_cluster(role),
             "KUBE_SERVER": f"https://{pair.block.service(site, KUBERNETES)}:{KUBERNETES.port}",
             "KUBE_TOKEN": pair.secret(f"kube_token_{role}"),

@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -21,13 +20,11 @@ from typing import Any
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
-from kubernetes import client as kubernetes_client
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded import contents, credentials
-from harness.environments.embedded.access import PairAccess
 from harness.environments.embedded.addresses import (
     AWS,
     GLOBAL_AWS,
@@ -40,38 +37,30 @@ from harness.environments.embedded.addresses import (
     BlockLease,
     Caller,
     NoFreeBlock,
-    Service,
     Site,
     taken_ports,
 )
+from harness.environments.embedded.components import PairComponents
 from harness.environments.embedded.layout import (
     ROLES,
     PairSettings,
     leases_root,
     process_start,
-    write_private,
 )
-from harness.environments.embedded.node.agent import WARM_CONDITION
 from harness.environments.embedded.postgres import remove_shared_memory
 from harness.environments.embedded.processes import (
-    Component,
     kill_in,
-    last_lines,
     processes_in,
     reap,
-    spawn,
 )
 from harness.environments.embedded.site import SiteConfig
 from harness.lines import LinesClient
-
-READY_TIMEOUT = 90.0
-"""Importing Airflow is the slowest start; on a busy machine it takes half a minute."""
 
 ORCHESTRATOR_MODULE = "DR_DRILL_ORCHESTRATOR"
 """The variable that names another module to run as the orchestrator (a broken one, in the tests)."""
 
 
-class EmbeddedPair(PairAccess):
+class EmbeddedPair(PairComponents):
     """A pair of regions on this machine. Implements :class:`harness.environments.base.Environment`."""
 
     def __init__(self, identifier: str, settings: PairSettings, run: Path | None = None) -> None:
@@ -79,11 +68,6 @@ class EmbeddedPair(PairAccess):
         super().__init__(identifier, settings)
         self.run = run
         self._lease = BlockLease(leases_root())
-        self._components: dict[str, Component] = {}
-        self._reviving = threading.Lock()
-        self._crashes = 0
-        """Deaths at armed points after which the orchestrator was started again."""
-        self._http = httpx.Client(timeout=3, verify=False)  # plain HTTP: no TLS context is needed
         self.image_settings: dict[str, str] = {}
 
     @classmethod
@@ -264,41 +248,6 @@ class EmbeddedPair(PairAccess):
         self._await_kubernetes(role)
         return {"processes": len(self._living(role))}
 
-    def restart(self, name: str) -> None:
-        """Kill one component (``orchestrator``, say) with SIGKILL and start it again as it was."""
-        component = self._components[name]
-        component.killed = True
-        component.process.kill()
-        component.process.wait()
-        self._components[name] = component.again()
-
-    def arm_orchestrator(self, points: Sequence[str]) -> Mapping[str, Any]:
-        """Have the orchestrator die once at each of these points; it is started again each time."""
-        supervised = self.crash_file.exists()
-        self.crash_file.write_text("\n".join(points))
-        if not supervised:
-            threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
-        return {"armed": self.crash_file.read_text().split()}
-
-    def _revive_orchestrator(self) -> None:
-        """Start it again after it died of an armed point, as a supervisor would; of nothing else."""
-        with self._reviving:
-            orchestrator = self._components.get("orchestrator")
-            if orchestrator is not None and orchestrator.process.poll() is not None and (
-                    len(self.orchestrator_crashes()) > self._crashes):
-                self._crashes += 1
-                self._components["orchestrator"] = orchestrator.again()
-
-    def _supervise(self) -> None:
-        while self.crash_file.exists():
-            self._revive_orchestrator()
-            time.sleep(0.2)
-
-    def orchestrator_crashes(self) -> Sequence[str]:
-        """The points at which it has died."""
-        note = self.crash_file.with_suffix(".hit")
-        return [line.split()[1] for line in note.read_text().splitlines()] if note.exists() else []
-
     def api_outage(
         self, site: str, services: Sequence[str], *, seconds: float | None = None
     ) -> Mapping[str, Any]:
@@ -338,12 +287,6 @@ class EmbeddedPair(PairAccess):
         answer = self._http.get(url, headers={"x-dr-token": self._tokens["control_token"]})
         return dict(answer.raise_for_status().json())
 
-    def check(self) -> None:
-        """Raise EnvironmentFailed when a component has died that nobody killed on purpose."""
-        self._revive_orchestrator()
-        for component in self._components.values():
-            component.check()
-
     # -- down -----------------------------------------------------------------------------
 
     def down(self) -> None:
@@ -370,28 +313,6 @@ class EmbeddedPair(PairAccess):
         finally:
             client.close()
 
-    def _spawn(
-        self, name: str, module: str, site: str, config: dict[str, Any] | None = None,
-        environment: Mapping[str, str] | None = None,
-    ) -> None:
-        directory = self._site_directory(site)
-        path = directory / "site.json"
-        if config is not None:
-            path = directory / "config.json"
-            write_private(path, json.dumps(config, indent=1))
-        self._components[name] = spawn(
-            name, module, directory=directory, log=self.log_of(name), arguments=[str(path)],
-            environment=environment)
-
-    def log_of(self, name: str) -> Path:
-        """Where a component's output goes."""
-        return self.logs / f"{name.replace(' ', '-')}.log"
-
-    def _site_directory(self, site: str) -> Path:
-        directory = self.directory / "sites" / site
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory
-
     def _site_config(self, role: str) -> SiteConfig:
         site = ROLES.get(role, Site.OUTSIDE)
         return SiteConfig(
@@ -415,56 +336,3 @@ class EmbeddedPair(PairAccess):
             "settings": asdict(self.settings), "since": time.time(),
             "run": str(self.run.resolve()) if self.run else None,
         }))
-
-    # -- waiting --------------------------------------------------------------------------
-
-    def wait_for(self, name: str, condition: Callable[[], bool], log: Path,
-               timeout: float = READY_TIMEOUT) -> None:
-        """Wait for a part to be ready, watching over the others.
-
-        Raises:
-            EnvironmentFailed: when it is not within ``timeout`` seconds, or another part dies.
-        """
-        deadline = time.monotonic() + timeout
-        while not condition():
-            self.check()
-            if time.monotonic() > deadline:
-                raise EnvironmentFailed(f"{name} was not ready within {timeout:.0f} s", log=log,
-                                        hint=last_lines(log))
-            time.sleep(0.05)
-
-    def _await_port(self, name: str, site: Site, service: Service) -> None:
-        import socket
-
-        def open_() -> bool:
-            with socket.socket() as probe:
-                probe.settimeout(0.5)
-                return probe.connect_ex((self.block.service(site, service), service.port)) == 0
-
-        self.wait_for(name, open_, self.log_of(name))
-
-    def _await_http(self, name: str, site: Site, service: Service) -> None:
-        url = f"http://{self.block.service(site, service)}:{service.port}/healthz"
-
-        def answers() -> bool:
-            try:
-                return self._http.get(url, timeout=1).status_code == 200
-            except httpx.HTTPError:
-                return False
-
-        self.wait_for(name, answers, self.log_of(name))
-
-    def _await_kubernetes(self, role: str) -> None:
-        core = kubernetes_client.CoreV1Api(self.kubernetes(role))
-
-        def node_warm() -> bool:
-            import urllib3
-
-            try:
-                nodes = core.list_node(_request_timeout=1).items
-            except (kubernetes_client.ApiException, urllib3.exceptions.HTTPError, OSError):
-                return False
-            return any(c.type == WARM_CONDITION and c.status == "True"
-                       for node in nodes for c in node.status.conditions or [])
-
-        self.wait_for(f"node {role}", node_warm, self.log_of("airflow image"))

@@ -30,9 +30,11 @@ from typing import Any
 
 from harness.environments.embedded.processes import processes_in
 
-CPU_EVERY_S = 20.0
-MEMORY_EVERY_S = 150.0
-"""PSS is read rarely: the kernel walks the page tables of every process for it."""
+CPU_EVERY_S, MEMORY_EVERY_S = 10.0, 60.0
+"""The shortest intervals between readings."""
+SHARE = 0.005
+"""Of a core, that either kind of reading may take: a large fleet is read less often. PSS costs most: the
+kernel walks the page tables of every process for it."""
 TICKS = os.sysconf("SC_CLK_TCK")
 HARNESS_SITES = {"links", "witness", "users", "prober"}
 Part = tuple[str, str]
@@ -140,14 +142,15 @@ def watch(config: dict[str, Any]) -> None:
     next_memory = 0.0
     with Path(config["log"]).open("a") as sink:
         while True:
+            now, began = time.time(), time.thread_time()
             memory = time.monotonic() >= next_memory
-            if memory:
-                next_memory = time.monotonic() + MEMORY_EVERY_S
-            now = time.time()
             for use in meter.read(memory=memory):
                 sink.write(json.dumps({"t": now, **asdict(use)}, separators=(",", ":")) + "\n")
             sink.flush()
-            time.sleep(CPU_EVERY_S)
+            took = time.thread_time() - began
+            if memory:
+                next_memory = time.monotonic() + max(MEMORY_EVERY_S, took / SHARE)
+            time.sleep(CPU_EVERY_S if memory else max(CPU_EVERY_S, took / SHARE))
 
 
 def main() -> None:

@@ -39,9 +39,11 @@ def test_acknowledgements_after_the_fault_do_not_count(story: Story) -> None:
     assert rpo.metadata(story.tables(now=held(), last=held()), "west", 100.0, "now", "last").acknowledged == 0
 
 
-def test_what_arrives_late_is_lost_and_also_recovered_later(story: Story) -> None:
-    story.witness.append({"e": "ack", "s": "task-logs", "d": "a", "r": "west", "t": 99, "key": "k"})
-    loss = rpo.task_logs(story.tables(now=held(), last=held(logs={"k"})), "west", 100.0, "now", "last")
+@pytest.mark.parametrize("stream", list(rpo.OBJECTS))
+def test_what_arrives_late_is_lost_and_also_recovered_later(story: Story, stream: str) -> None:
+    story.witness.append({"e": "ack", "s": stream, "d": "a", "r": "west", "t": 99, "key": "k"})
+    later = [{"f": rpo.OBJECTS[stream], "key": "k"}]
+    loss = rpo.objects(story.tables(now=held(), last=later), stream, "west", 100.0, "now", "last")
     assert (loss.lost, loss.recovered_later) == (1, 1)
     assert loss.window.value == pytest.approx(1)
 

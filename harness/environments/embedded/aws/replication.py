@@ -26,6 +26,10 @@ from harness.environments.embedded.aws.wal import WriteAheadLog
 
 RETRY_FIRST, RETRY_MOST = 0.2, 2.0
 WORKERS = 2
+GATHER_S = 0.5
+"""What was written within so short a time is copied together: a fleet's logs come in bursts, and a
+connection for each of them costs more than the bytes. (S3 itself takes seconds.)"""
+TOGETHER_MOST, TOGETHER_BYTES = 32, 1024 * 1024
 REPLICA_PATH = "/_dr/s3/replica"
 
 
@@ -88,8 +92,12 @@ class Replicator:
                 p for p in self._queue if (p.bucket, p.key, p.version) != identity
             )
 
-    def accept(self, body: dict[str, Any]) -> None:
-        """Store a copy that the peer sent. Storing the same version twice changes nothing."""
+    def accept(self, copies: list[dict[str, Any]]) -> None:
+        """Store copies that the peer sent. Storing the same version twice changes nothing."""
+        for copy in copies:
+            self._accept(copy)
+
+    def _accept(self, body: dict[str, Any]) -> None:
         bucket, name, version = body["bucket"], body["key"], body["version"]
         held = backend().get_bucket(bucket).keys.getlist(name, [])
         if not any(getattr(key, "version_id", None) == version for key in held):
@@ -128,44 +136,58 @@ class Replicator:
             with self._wake:
                 while not self._queue:
                     self._wake.wait()
-                item = self._queue.popleft()
-                self._flying.add(item)
+            time.sleep(GATHER_S)
+            items = self._take()
             try:
-                done = self._copy(client, item)
+                done = self._copy(client, items)
             except httpx.HTTPError:
                 done = False
             with self._wake:
-                self._flying.discard(item)
+                self._flying.difference_update(items)
                 if not done:
-                    self.failed_attempts += 1
-                    self._queue.appendleft(item)
+                    self.failed_attempts += len(items)
+                    self._queue.extendleft(reversed(items))
             if done:
                 pause = RETRY_FIRST
             else:
                 time.sleep(pause)
                 pause = min(pause * 2, RETRY_MOST)
 
-    def _copy(self, client: httpx.Client, item: Pending) -> bool:
-        stored = backend().get_object(item.bucket, item.key, version_id=item.version)
-        if not isinstance(stored, FakeKey):
+    def _take(self) -> list[Pending]:
+        """The next versions to copy together, in the order in which they were written."""
+        taken: list[Pending] = []
+        with self._wake:
+            while self._queue and len(taken) < TOGETHER_MOST:
+                if taken and sum(item.size for item in taken) + self._queue[0].size > TOGETHER_BYTES:
+                    break
+                taken.append(self._queue.popleft())
+            self._flying.update(taken)
+        return taken
+
+    def _copy(self, client: httpx.Client, items: list[Pending]) -> bool:
+        copies = [(item, copy) for item in items if (copy := _copy_of(item)) is not None]
+        if not copies:
             return True  # deleted since
-        answer = client.post(
-            f"{self._peer}{REPLICA_PATH}",
-            content=json.dumps({
-                "bucket": item.target, "key": item.key, "version": item.version,
-                "value": base64.b64encode(stored.value).decode(),
-                "metadata": dict(stored.metadata), "written": _written(stored),
-            }),
-        )
+        answer = client.post(f"{self._peer}{REPLICA_PATH}", content=json.dumps([c for _, c in copies]))
         if answer.status_code != 200:
             return False
-        note = {"bucket": item.bucket, "key": item.key, "version": item.version,
-                "status": "COMPLETED"}
-        self.status[item.bucket, item.key, item.version] = "COMPLETED"
-        self._log.append_note(note)
-        self._latencies.append(time.time() - item.since)
-        self.completed += 1
+        for item, _ in copies:
+            self.status[item.bucket, item.key, item.version] = "COMPLETED"
+            self._log.append_note({"bucket": item.bucket, "key": item.key, "version": item.version,
+                                   "status": "COMPLETED"})
+            self._latencies.append(time.time() - item.since)
+            self.completed += 1
         return True
+
+
+def _copy_of(item: Pending) -> dict[str, Any] | None:
+    """What is sent of a version; None when it has been deleted since."""
+    stored = backend().get_object(item.bucket, item.key, version_id=item.version)
+    if not isinstance(stored, FakeKey):
+        return None
+    return {"bucket": item.target, "key": item.key, "version": item.version,
+            "value": base64.b64encode(stored.value).decode(),
+            "metadata": dict(stored.metadata), "written": _written(stored)}
 
 
 def _written(key: Any) -> float:
