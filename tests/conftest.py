@@ -69,6 +69,7 @@ class Story:
         kind = "failback" if planned else "failover"
         if not planned:
             self.event(fault, "fault.outcome", fault="region-outage", disrupts=True, in_force=fault)
+        self.event(accepted - 0.2, "trigger.intent", kind=kind)
         self.event(accepted, "trigger.accepted", kind=kind, at=accepted, source=source,
                    target=target)
         steps = ["provision-database-compute", "promote-database", "inflate", "move-dns"]

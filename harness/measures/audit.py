@@ -1,4 +1,4 @@
-"""The dependency audit: whom the orchestrator called between trigger and completion.
+"""The dependency audit: whom the orchestrator called from the request to completion.
 
 Read from the links that every call of the orchestrator crosses (a connection that was refused
 counts as much as one that was answered) and from the servers' own access logs, never from the
@@ -40,7 +40,7 @@ def audit(evidence: Evidence, transition: Transition, role_of: dict[str, str]) -
     """
     if transition.t_completed is None or not evidence.has_links:
         return None
-    span = {"since": transition.t_trigger, "until": transition.t_completed}
+    span = {"since": transition.t_asked, "until": transition.t_completed}
     into_left = """
         from links where caller = 'orchestrator' and site = $left
         and t between $since and $until and event in ('connect', 'refused', 'request')"""

@@ -27,6 +27,8 @@ class Transition:
     source: str
     target: str
     t_fault: float
+    t_asked: float
+    """When the request was sent: the orchestrator may act on it before its acceptance is heard."""
     t_trigger: float
     t_promoted: float | None
     t_completed: float | None
@@ -52,6 +54,7 @@ def transitions(evidence: Evidence) -> list[Transition]:
         fault = _last(e for e in events if e.kind == "fault.outcome" and e["disrupts"]
                       and since < e.number < trigger.number)
         t_fault = fault["in_force"] if fault else trigger["at"]
+        asked = _last(e for e in events if e.kind == "trigger.intent" and since < e.number < trigger.number)
         after = [e for e in events if trigger.number < e.number < until]
         settled = next((e for e in after if e.kind == "settled"), None)
         completed = next((e for e in after if e.kind == "transition.completed"), None)
@@ -60,7 +63,8 @@ def transitions(evidence: Evidence) -> list[Transition]:
             target=trigger["target"], t_fault=t_fault)
         found.append(Transition(
             kind=trigger["kind"], source=trigger["source"], target=trigger["target"],
-            t_fault=t_fault, t_trigger=trigger["at"], t_promoted=promoted,
+            t_fault=t_fault, t_asked=asked.wall if asked else trigger["at"], t_trigger=trigger["at"],
+            t_promoted=promoted,
             t_completed=completed["at"] if completed else None,
             t_settled=settled.wall if settled else end, t_next=end,
             snapshot=settled.get("snapshot") if settled else None,
