@@ -12,6 +12,7 @@ matplotlib.use("svg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from harness.evidence import Evidence
 
@@ -20,7 +21,8 @@ BLUE, ORANGE, GREEN, RED = "#2f6fb3", "#d9822b", "#3a8f5c", "#c23b3b"
 PARTS = (("promotion", "until the promotion", ORANGE), ("scheduler", "until a task is scheduled", BLUE),
          ("task", "until it has ended", GREEN), ("probe", "until a probe sees it", QUIET))
 PHASE_COLOURS = {"load": GREEN, "fault": RED, "failover": ORANGE, "failback": ORANGE,
-                 "settle": BLUE, "heal": "#7a5ea8"}
+                 "settle": BLUE, "heal": "#7a5ea8", "hold": "#5b7083"}
+NARROW_SHARE = 0.06
 plt.rcParams.update({
     "font.size": 9, "axes.edgecolor": QUIET, "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
@@ -32,17 +34,25 @@ def timeline(evidence: Evidence, report: dict[str, Any]) -> str:
     """Phases above, the orchestrator's steps below, the moments as lines. Seconds since the start."""
     zero = evidence.events[0].wall
     figure, axes = plt.subplots(figsize=(10, 2.9))
+    # A name that does not fit into its bar would run into the next one.
+    narrow = NARROW_SHARE * (evidence.events[-1].wall - zero)
+
+    def phase(start: float, end: float, name: str) -> None:
+        _bar(axes, 1.0, start, end, name if end - start > narrow else "", PHASE_COLOURS.get(name, QUIET))
+        named.setdefault("failover, failback" if name in ("failover", "failback") else name,
+                         Patch(color=PHASE_COLOURS.get(name, QUIET), alpha=0.85))
+
+    named: dict[str, Patch] = {}
     open_phase: Any = None
     for event in evidence.events:
         if event.kind == "phase.started":
             open_phase = event
         elif open_phase is not None and event.kind in ("phase.ended", "cleanup.intent"):
-            _bar(axes, 1.0, open_phase.wall - zero, event.wall - zero, open_phase["phase"],
-                 PHASE_COLOURS.get(open_phase["phase"], QUIET))
+            phase(open_phase.wall - zero, event.wall - zero, open_phase["phase"])
             open_phase = None
     fleet_up = evidence.first("fleet.up")
     if fleet_up:
-        _bar(axes, 1.0, 0, fleet_up.wall - zero, "bring up", QUIET)
+        phase(0, fleet_up.wall - zero, "bring up")
     for transition in report["transitions"]:
         for step in transition["steps"]:
             at = _seconds(step["at"]) - zero
@@ -55,6 +65,8 @@ def timeline(evidence: Evidence, report: dict[str, Any]) -> str:
                           ha="right" if name == "t_fault" else "left")
     axes.set_yticks([0.0, 1.0], ["orchestrator's\nsteps", "phases"])
     axes.set_ylim(-0.5, 2.0)
+    axes.legend(named.values(), named.keys(), loc="lower center", bbox_to_anchor=(0.5, 1.0),
+                ncols=len(named), frameon=False, fontsize=8)
     axes.set_xlabel("seconds since the start of the drill")
     return _svg(figure)
 
@@ -81,7 +93,7 @@ def restoration(transition: dict[str, Any]) -> str:
         shown = f"{values[index]:.1f} s" if deployments[name]["restored"] else "never restored"
         end = values[index] + (transition["rto"]["error_s"] or 0)
         axes.text(end, index, f"  {shown}", va="center", fontsize=8)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.3, -0.7)
     axes.set_xlabel("seconds from the fault to the first task scheduled and succeeded by the new "
                     "writer (mark: when the API answered every probe again)")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(PARTS), frameon=False,
@@ -139,7 +151,7 @@ def running_tasks(evidence: Evidence) -> str:
 
 def _bar(axes: Axes, row: float, start: float, end: float, label: str, colour: str) -> None:
     axes.barh(row, end - start, left=start, height=0.62, color=colour, alpha=0.85)
-    if label and end - start > 12:
+    if label:
         axes.text((start + end) / 2, row, label, ha="center", va="center", fontsize=8,
                   color="white")
 
