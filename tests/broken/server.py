@@ -155,8 +155,7 @@ def calls_home() -> None:
 @sabotage
 def no_deflate() -> None:
     """The standby's variant is the active one (XR-07, XR-11)."""
-    original = api.Variant
-    replace(api, "Variant", lambda region, active: original(region, True))
+    replace(manifests.Variant, "replicas", property(lambda _: 1))
 
 
 @sabotage

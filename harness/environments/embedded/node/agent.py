@@ -18,10 +18,8 @@ import subprocess
 import sys
 from typing import Any
 
-import httpx
-
 from harness.environments.embedded.addresses import KUBELET, PODS_MOST, Block
-from harness.environments.embedded.kube.client import KubeClient
+from harness.environments.embedded.kube.client import KubeClient, KubeError
 from harness.environments.embedded.kube.store import now
 from harness.environments.embedded.node.pod_logs import serve_logs
 from harness.environments.embedded.node.running import RunningPod, WarmProcess
@@ -83,11 +81,11 @@ class NodeAgent:
                                "machineID": "", "operatingSystem": "linux",
                                "osImage": "warm process", "systemUUID": ""}}
         while True:
-            with contextlib.suppress(httpx.HTTPError):
+            with contextlib.suppress(KubeError):
                 try:
                     await self._kube.request("POST", "/api/v1/nodes", node)
-                except httpx.HTTPStatusError as error:
-                    if error.response.status_code != 409:
+                except KubeError as error:
+                    if error.status != 409:
                         raise
                 await self._kube.request("PATCH", f"/api/v1/nodes/{self.name}/status",
                                          {"status": status}, "application/merge-patch+json")
@@ -153,7 +151,7 @@ class NodeAgent:
         while not pod.obj["metadata"].get("deletionTimestamp"):
             try:
                 argv, env = await self._container(pod)
-            except (httpx.HTTPError, KeyError) as error:
+            except (KubeError, KeyError) as error:
                 await self._report(pod, "Pending", waiting="CreateContainerConfigError",
                                    message=f"environment not available: {error}")
                 await asyncio.sleep(1)
@@ -161,11 +159,15 @@ class NodeAgent:
             began = asyncio.get_running_loop().time()
             await self._let_critical_first(pod)
             async with contextlib.nullcontext() if _critical(pod.obj) else self._starting:
+                if pod.obj["metadata"].get("deletionTimestamp"):
+                    break  # told to stop while it waited for its turn
                 pod.exited.clear()
                 pod.ready, pod.failures = False, 0
                 warm = spec["containers"][0]["image"].split(":")[0].split("/")[-1] == WARM_IMAGE
                 start = self._warm.start if warm else self._start_cold
                 pod.pid = await start(pod, argv, env)
+                if pod.obj["metadata"].get("deletionTimestamp"):
+                    self._stop(pod, 0)  # told to stop while there was nothing to stop yet
                 pod.started_at = now()
                 await self._report(pod, "Running")
                 await self._await_ready(pod)
@@ -299,9 +301,9 @@ class NodeAgent:
                     {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0},
                 )
                 return
-            except httpx.HTTPStatusError:
-                return
-            except httpx.HTTPError:
+            except KubeError as error:
+                if error.status is not None:
+                    return
                 await asyncio.sleep(0.2)
 
     async def _report(self, pod: RunningPod, phase: str, *, waiting: str = "", reason: str = "",
@@ -331,7 +333,7 @@ class NodeAgent:
         }
         if reason:
             status |= {"reason": reason, "message": message}
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(KubeError):
             await self._kube.request(
                 "PATCH", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status",
                 {"status": status}, "application/merge-patch+json",
