@@ -142,16 +142,13 @@ class RegionalRds:
 
     def _remove(self, identifier: str) -> None:
         """The instance is there until its storage follows the writer again without it."""
-        others = [name for name in self.reign.local.instances if name != identifier]
-        with self.reign.changing:
-            if not others and self.member.pid() is not None and self.reign.state.writer != self.region:
-                try:
-                    self.member.start(Mode.HEADLESS)
-                except PostgresError as error:
-                    print(f"storage without {identifier} does not start: {error}", flush=True)
-        deadline = time.monotonic() + FOLLOWS_S
-        while not others and not self.member.receives() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        last = list(self.reign.local.instances) == [identifier]
+        if last and self.member.pid() is not None and self.reign.state.writer != self.region:
+            self.reign.insist(f"going on without {identifier}", self.reign.state.epoch,
+                              lambda: self.member.start(Mode.HEADLESS))
+            deadline = time.monotonic() + FOLLOWS_S
+            while not self.member.receives() and time.monotonic() < deadline:
+                time.sleep(0.1)
         with self.reign.lock:
             del self.reign.local.instances[identifier]
             self.reign.save()

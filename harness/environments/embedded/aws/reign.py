@@ -119,7 +119,7 @@ class Reign:
                 time.sleep(AGAIN_S)  # alone, a returning region must not reign
         self._resumed = True
         if self.state.writer == self.region:
-            self._insist("resuming as the writer", self.state.epoch, self._start_writer)
+            self.insist("resuming as the writer", self.state.epoch, self._start_writer)
         else:
             self._follow()
 
@@ -144,9 +144,9 @@ class Reign:
             self.member.start(Mode.REPLICA if self.local.instances else Mode.HEADLESS)
             self._following = self.state.epoch
 
-        self._insist(f"following {self.state.writer}", self.state.epoch, join)
+        self.insist(f"following {self.state.writer}", self.state.epoch, join)
 
-    def _insist(self, what: str, epoch: int, act: Callable[[], None]) -> None:
+    def insist(self, what: str, epoch: int, act: Callable[[], None]) -> None:
         """Try again until it works or another epoch begins: nobody else would."""
         while True:
             with self.changing:
@@ -272,7 +272,7 @@ class Reign:
             try:
                 peer = self._peers_state()
                 if peer.epoch == epoch and peer.failover is None:
-                    self._insist("resuming after a lost switchover", epoch, self._start_writer)
+                    self.insist("resuming after a lost switchover", epoch, self._start_writer)
                     return
             except httpx.HTTPError:
                 pass
