@@ -30,7 +30,7 @@ from harness.phases import PHASES
 from harness.stage import SLOW_POLL_S, Aborted, PhaseFailed, Stage
 
 SAMPLE_INTERVAL_S = 1.0
-SAMPLED_A_SECOND = 10
+SAMPLED_A_SECOND = 6
 """Metadata databases; of a larger fleet samples are taken less often."""
 FLEET_TIMEOUT_S = 300.0
 VERSIONS = ("apache-airflow", "apache-airflow-client", "dbos", "moto", "boto3", "kubernetes",

@@ -32,7 +32,7 @@ create table if not exists {TABLE} (
     committed timestamptz not null default clock_timestamp(), primary key (writer, n))
 """
 LOOK_FOR_DATABASES_S = 1.0
-RETRY_S = 0.25
+RETRY_S = 0.5
 STATEMENT_TIMEOUT_MS = 5000
 
 

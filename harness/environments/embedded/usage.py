@@ -30,11 +30,13 @@ from typing import Any
 
 from harness.environments.embedded.processes import processes_in
 
-CPU_EVERY_S, MEMORY_EVERY_S = 10.0, 60.0
-"""The shortest intervals between readings."""
+CPU_EVERY_S = 10.0
+"""The shortest interval between readings."""
+MEMORY_EVERY_S = 120.0
+"""PSS is read rarely: the kernel walks the page tables of every process for it. Not more rarely, or a peak
+would be missed."""
 SHARE = 0.005
-"""Of a core, that either kind of reading may take: a large fleet is read less often. PSS costs most: the
-kernel walks the page tables of every process for it."""
+"""Of a core, that reading CPU time may take: a large fleet is read less often."""
 TICKS = os.sysconf("SC_CLK_TCK")
 HARNESS_SITES = {"links", "witness", "users", "prober"}
 Part = tuple[str, str]
@@ -149,7 +151,7 @@ def watch(config: dict[str, Any]) -> None:
             sink.flush()
             took = time.thread_time() - began
             if memory:
-                next_memory = time.monotonic() + max(MEMORY_EVERY_S, took / SHARE)
+                next_memory = time.monotonic() + MEMORY_EVERY_S
             time.sleep(CPU_EVERY_S if memory else max(CPU_EVERY_S, took / SHARE))
 
 
