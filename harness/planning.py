@@ -77,7 +77,7 @@ def doctor(drill: Drill | None = None) -> tuple[bool, str]:
     ``drill``: the one whose fleet must fit; otherwise a fleet of 8 with 125 tasks.
     """
     from harness.environments.embedded.layout import environments_root
-    from harness.environments.embedded.postgres import PostgresError, binaries
+    from harness.environments.embedded.postgres_programs import PostgresError, binaries
 
     checks: list[tuple[bool, str, str]] = []
     checks.append((platform.system() == "Linux", f"system {platform.system()}",

@@ -87,14 +87,17 @@ class Bench:
 
     def _trigger(self, kind: Kind, known: set[str]) -> None:
         """Send the request; where its answer is lost with the orchestrator, look whether it was taken."""
-        while not {h["id"] for h in self._quietly(self.fleet.orchestrator.history) or []} - known:
-            self.pair.check()
+        def taken() -> bool:
+            if {h["id"] for h in self._quietly(self.fleet.orchestrator.history) or []} - known:
+                return True
             try:
                 self.fleet.orchestrator.trigger(kind)
             except Exception as error:
                 self.outcomes["requests refused or unanswered"] += 1
                 print(f"  {kind}: {error}", flush=True)
-                time.sleep(2)
+            return False
+
+        self._until(taken, f"the {kind} to be accepted")
 
     def _settled(self, kind: Kind) -> bool:
         state = self._quietly(self.fleet.orchestrator.cluster)

@@ -28,6 +28,8 @@ from harness.schema import LedgerSpec
 from loadgen.load import LocustUsers
 from tests.bench.machine import describe
 
+LOAD_S = 600.0
+"""How long the load may take to be there."""
 FULL_SCALE = load(Path(__file__).parents[2] / "drills" / "full-scale.yaml").drill.fleet
 """Where Airflow's settings and the canary's interval come from."""
 ON_A_TASKS_WAY = {"airflow", "postgresql"}
@@ -81,6 +83,8 @@ def loaded(console: Console, pair: EmbeddedPair, fleet: Fleet, meter: Meter,
                           lambda name: pair.database("primary", name))
     while (running := counter.count()[0]["running"]) < asked.tasks:
         pair.check()
+        if time.monotonic() - began > LOAD_S:
+            raise TimeoutError(f"{running} of {asked.tasks} task instances run after {LOAD_S:.0f} s")
         time.sleep(2)
     console.print(f"{running} task instances running after {time.monotonic() - began:.0f} s")
     before = fleet.witness_counts()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.environments.embedded.postgres import binaries
+from harness.environments.embedded.postgres_programs import binaries
 from harness.environments.embedded.processes import kill_in, processes_in
 
 

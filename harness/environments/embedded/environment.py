@@ -221,7 +221,7 @@ class EmbeddedPair(PairComponents):
             "database_host": self.block.service(site, POSTGRES),
             "ingress_address": self.block.link(Caller.USERS, site, INGRESS),
             "log_bucket": self.bucket(role, "task-logs"),
-            "workload_aws_endpoint": f"http://{self.block.service(site, AWS)}:{AWS.port}",
+            "workload_aws_endpoint": self.workload_aws(role)["AWS_ENDPOINT"],
             "workload_env": self.workload_witness(role),
         }
 

