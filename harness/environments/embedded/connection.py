@@ -16,6 +16,11 @@ from typing import Any, cast
 CHUNK = 32 * 1024
 WAITING_MOST = 1024 * 1024
 """Bytes of one way that wait here for a delay or a cut; then the sender is made to wait."""
+GATHER_S = 0.02
+"""A way that gathers is read no more often than this: a stream of small messages, such as write-ahead log,
+costs a fleet more than its bytes do. (Regions are further apart than that.)"""
+SMALL = 16 * 1024
+"""Bytes at a time that are a message; more of them are a transfer, and that does not wait."""
 LAST_ANSWER_S = 5.0
 """How long a caller that is done speaking may wait for the rest of its answer."""
 
@@ -50,9 +55,9 @@ class Quality:
 class Way:
     """Carries bytes from one end to the other, in order; ``b""`` is the end of what is said."""
 
-    def __init__(self, qualities: list[Quality]) -> None:
-        """``qualities``: all of them apply."""
-        self._qualities = qualities
+    def __init__(self, qualities: list[Quality], *, gathers: bool = False) -> None:
+        """``qualities``: all of them apply. ``gathers``: whether small messages may wait for the next ones."""
+        self._qualities, self._gathers = qualities, gathers
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._held = 0
         self._delivery: asyncio.Task[None] | None = None
@@ -65,6 +70,10 @@ class Way:
         """Take bytes from the source."""
         if self._delivery is None and self.sink is not None and all(q.whole for q in self._qualities):
             self._write(self.sink, data)
+            if self._gathers and 0 < len(data) < SMALL and self.source is not None:
+                # What comes next waits in the socket's buffer, and is read in one piece.
+                self.source.pause_reading()
+                asyncio.get_running_loop().call_later(GATHER_S, self._hold_back)
             return
         now = asyncio.get_running_loop().time()
         for part in [data[i:i + CHUNK] for i in range(0, len(data), CHUNK)] or [b""]:
@@ -179,11 +188,12 @@ class Connection:
     def __init__(
         self, forward: list[Quality], backward: list[Quality], *, target: tuple[str, int],
         source: tuple[str, int], record: Callable[..., None], ended: Callable[[Connection], Any],
+        gathers: bool = False,
     ) -> None:
         """``record``: takes an event's name and fields; ``ended``: told once when it is over."""
         self._target, self._source, self._record, self._ended = target, source, record, ended
         self._qualities = [*forward, *backward]
-        there, here = Way(forward), Way(backward)
+        there, here = Way(forward, gathers=gathers), Way(backward, gathers=gathers)
         self._ways = (there, here)
         self.caller = End(self, there, here, self._caller_spoke)
         self._server = End(self, here, there, self._server_spoke)

@@ -131,7 +131,7 @@ class Network:
             # The source address tells the server which link a call came by.
             target=(self._block.service(site, service), service.port), source=(front, 0),
             record=partial(self._happened, who),
-            ended=self._open.pop)
+            ended=self._open.pop, gathers=service is POSTGRES)
         self._open[connection] = (caller, site)
         return connection.caller
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness.environments.embedded.addresses import AWS, LINKS, Caller, Site
+from harness.environments.embedded.addresses import AWS, LINKS, POSTGRES, Caller, Service, Site
 from harness.lines import LinesClient
 from tests.harness.embedded.conftest import TOKEN, Sites, until
 
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.real
 
 
 @contextmanager
-def echo(sites: Sites) -> Iterator[None]:
+def echo(sites: Sites, service: Service = AWS) -> Iterator[None]:
     """A server in the secondary region that sends back what it gets."""
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((sites.block.service(Site.SECONDARY, AWS), AWS.port))
+    listener.bind((sites.block.service(Site.SECONDARY, service), service.port))
     listener.listen()
 
     def serve() -> None:
@@ -47,8 +47,10 @@ def echo(sites: Sites) -> Iterator[None]:
         listener.close()
 
 
-def call(sites: Sites, caller: Caller = Caller.PRIMARY, timeout: float = 5.0) -> socket.socket:
-    made = socket.create_connection((sites.block.link(caller, Site.SECONDARY, AWS), AWS.port), timeout)
+def call(sites: Sites, caller: Caller = Caller.PRIMARY, timeout: float = 5.0,
+         service: Service = AWS) -> socket.socket:
+    made = socket.create_connection(
+        (sites.block.link(caller, Site.SECONDARY, service), service.port), timeout)
     made.settimeout(timeout)
     return made
 
@@ -115,6 +117,30 @@ def test_a_rate_is_shared_by_all_connections_of_the_direction(links: Sites) -> N
         for thread in threads:
             thread.join()
         assert time.monotonic() - began >= 0.9  # 200 kB at 200 kB/s
+
+
+def test_messages_that_are_gathered_arrive_whole_and_in_order_up_to_the_last(links: Sites) -> None:
+    said = [f"{n:06}".encode() for n in range(2000)] + [b"z" * 300_000, b"the end"]
+    with echo(links, POSTGRES):
+        connection = call(links, service=POSTGRES)
+        for message in said:
+            connection.sendall(message)
+        connection.shutdown(socket.SHUT_WR)
+        heard = b""
+        while data := connection.recv(65536):
+            heard += data
+    assert heard == b"".join(said)
+
+
+def test_a_gathered_message_that_meets_a_cut_stays_until_it_is_mended(links: Sites) -> None:
+    with echo(links, POSTGRES):
+        connection = call(links, timeout=1.0, service=POSTGRES)
+        assert talk(connection) == b"x"
+        command(links, set="primary->secondary", cut=True)
+        with pytest.raises(TimeoutError):
+            talk(connection, b"yy")
+        command(links, set="primary->secondary", cut=False)
+        assert connection.recv(10) == b"yy"
 
 
 def test_a_reset_drops_the_connections_of_the_site_that_lost_its_power(links: Sites) -> None:
