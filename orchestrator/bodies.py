@@ -61,4 +61,6 @@ class AgentReport(Body):
     generation: int
     running_pods: int
     drift: list[str] = []
+    in_contact_s: float = 0.0
+    """How long ago the region's database was last known to be in contact with the other region's."""
     facts: RegionFacts = RegionFacts()

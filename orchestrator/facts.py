@@ -55,6 +55,13 @@ class Sources:
     global_cluster: str
     db_cluster: str
 
+    def client(self, service: Any) -> Any:
+        """A boto3 client of the region's own endpoint."""
+        return boto3.client(
+            service, endpoint_url=self.endpoint, region_name=self.region,
+            aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
+            config=Config(connect_timeout=2, read_timeout=4, retries={"max_attempts": 0}))
+
 
 class FactFinder:
     """Looks."""
@@ -62,7 +69,7 @@ class FactFinder:
     def __init__(self, sources: Sources) -> None:
         """Make the clients; they connect when they look."""
         self._sources = sources
-        self._rds, self._watch = self._client("rds"), self._client("cloudwatch")
+        self._rds, self._watch = sources.client("rds"), sources.client("cloudwatch")
 
     def look(self) -> RegionFacts:
         """One look."""
@@ -97,13 +104,6 @@ class FactFinder:
             StartTime=now - timedelta(seconds=WINDOW_S), EndTime=now + timedelta(seconds=1))["Datapoints"]
         latest = max(points, key=lambda p: p["Timestamp"], default=None)
         return None if latest is None else float(latest["Maximum"])
-
-    def _client(self, service: Any) -> Any:
-        return boto3.client(
-            service, endpoint_url=self._sources.endpoint, region_name=self._sources.region,
-            aws_access_key_id=self._sources.access_key,
-            aws_secret_access_key=self._sources.secret_key,
-            config=Config(connect_timeout=2, read_timeout=4, retries={"max_attempts": 0}))
 
 
 def _quietly(look: Callable[[], Any]) -> Any:

@@ -9,9 +9,11 @@ waits for before the other region may start (XR-08).
 Between changes it looks now and then whether the region still is what it should be, puts right what
 is not, removes what is not wanted any more, and reports what it found.
 
-Alone: a region that hears neither the control plane nor, behind its database, the other region is
-the one that may have been failed over from. It stops its Airflow before the bound of the database's
-guard has passed, so that nothing of it acts on the outside world after a promotion elsewhere (XR-08).
+Nothing of a region that is left may act on the outside world after a promotion elsewhere (XR-08). So a
+region that does not hear the control plane looks in its own bucket for an order to stop (:mod:`orders`).
+And one that is alone, because it does not know the other region behind its database either, is the one
+that may have been failed over from: it stops its Airflow before the bound of the database's guard has
+passed. Not to know is to be alone, too: an API that says nothing vouches for nothing.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator.drift import Key, differences, key_of
 from orchestrator.facts import FactFinder, RegionFacts, Sources
 from orchestrator.kubernetes_region import KubernetesRegion
+from orchestrator.orders import Orders
 
 POLL_S = 2.0
 FACTS_S = 4.0
@@ -44,12 +48,15 @@ class Pass:
     """What the reconciler remembers from one pass to the next."""
 
     applied: int = 0
+    settled: int = 0
+    """The last generation that was applied and has taken effect: what it does not want is gone."""
     wanted: list[dict[str, Any]] = field(default_factory=list)
     rpo_bound: float | None = None
     heard: float = field(default_factory=time.monotonic)
     in_contact: float = field(default_factory=time.monotonic)
-    """When the database last had contact with the other region's."""
-    alone: bool = False
+    """When the database was last known to be in contact with the other region's."""
+    stopped: bool = False
+    """Whether Airflow was stopped here without a word from the control plane."""
     facts: RegionFacts = field(default_factory=RegionFacts)
     facts_at: float = 0.0
     looked: float = 0.0
@@ -60,14 +67,15 @@ class Pass:
 class Reconciler:
     """The agent of one region."""
 
-    def __init__(self, control: httpx.Client, kube: KubernetesRegion, facts: FactFinder, path: str,
-                 rpo_bound: float | None = None) -> None:
-        """``path``: of the region on the control plane.
+    def __init__(self, control: httpx.Client, kube: KubernetesRegion, facts: FactFinder, orders: Orders,
+                 cluster: str, region: str, rpo_bound: float | None = None) -> None:
+        """``orders``: what this region's own bucket shows.
 
         ``rpo_bound``: the database's bound until the control plane says otherwise; an agent that is
         started again while it is cut off would not know it.
         """
-        self._control, self._kube, self._finder, self._path = control, kube, facts, path
+        self._control, self._kube, self._finder, self._orders = control, kube, facts, orders
+        self._region, self._path = region, f"/agent/clusters/{cluster}/regions/{region}"
         self.state = Pass(rpo_bound=rpo_bound)
 
     def step(self) -> None:
@@ -79,18 +87,18 @@ class Reconciler:
         state = self.state
         self._look_around()
         try:
-            answer = self._control.get(self._path, params={"have": 0 if state.alone else state.applied})
+            answer = self._control.get(self._path, params={"have": 0 if state.stopped else state.applied})
             answer.raise_for_status()
         except httpx.HTTPError:
             self._stop_if_alone()
+            self._obey()
             raise
         state.heard = time.monotonic()
         wanted: dict[str, Any] = answer.json()
         state.rpo_bound = wanted.get("rpoBound")
-        if state.alone or wanted["generation"] != state.applied:
-            state.wanted = wanted["manifests"]
-            self._kube.apply_all(state.wanted)
-            state.applied, state.alone, state.looked = int(wanted["generation"]), False, time.monotonic()
+        if state.stopped or wanted["generation"] != state.applied:
+            self._apply(wanted["manifests"])
+            state.applied, state.stopped, state.looked = int(wanted["generation"]), False, time.monotonic()
             state.unwanted, state.drift = set(), []
             print(f"applied generation {state.applied}, active: {wanted['active']}", flush=True)
         elif time.monotonic() - state.looked > DRIFT_S:
@@ -98,10 +106,39 @@ class Reconciler:
             if fresh["generation"] == state.applied:
                 state.wanted, state.looked = fresh["manifests"], time.monotonic()
                 state.drift = self._put_right()
+        running = self._kube.airflow_pods()
         self._control.post(self._path, json={
-            "generation": state.applied, "running_pods": self._kube.airflow_pods(),
-            "drift": state.drift, "facts": state.facts.model_dump(),
+            "generation": state.applied, "running_pods": running, "drift": state.drift,
+            "in_contact_s": time.monotonic() - state.in_contact, "facts": state.facts.model_dump(),
         }).raise_for_status()
+        if state.settled < state.applied and (wanted["active"] or not running):
+            self._settle()
+
+    def _apply(self, manifests: list[dict[str, Any]]) -> None:
+        """Apply what is wanted otherwise than before; all of it where Airflow was stopped out of turn."""
+        known = {} if self.state.stopped else {key_of(manifest): manifest for manifest in self.state.wanted}
+        self._kube.apply_all([m for m in manifests if known.get(key_of(m)) != m])
+        self.state.wanted = manifests
+
+    def _settle(self) -> None:
+        """Answer an order that the control plane's own word has overtaken: it must stop nobody later."""
+        state = self.state
+        if self._orders.stopping(self._region):
+            self._orders.answer(self._region, state.applied)
+        state.settled = state.applied
+
+    def _obey(self) -> None:
+        """Stop Airflow where an order says so, and answer once nothing of it runs."""
+        state = self.state
+        try:
+            order = self._orders.stopping(self._region)
+            if order <= state.applied:
+                return
+            self._stop(f"told to stop Airflow by the bucket (generation {order})")
+            if not self._kube.airflow_pods():
+                self._orders.answer(self._region, order)
+        except (BotoCoreError, ClientError) as error:
+            print(f"no orders to be read: {error!r}", flush=True)
 
     def _look_around(self) -> None:
         state = self.state
@@ -134,15 +171,19 @@ class Reconciler:
     def _stop_if_alone(self) -> None:
         state = self.state
         database = state.facts.database
-        if state.rpo_bound is None or state.alone or database is None or not database.writer:
+        if state.rpo_bound is None or (database is not None and not database.writer):
             return
         patience = state.rpo_bound * ALONE_SHARE
         now = time.monotonic()
         if now - state.heard > patience and now - state.in_contact > patience:
-            print(f"alone for {patience:.0f} s: neither the control plane nor the other region's "
-                  "database is there; stopping Airflow", flush=True)
+            self._stop(f"alone for {patience:.0f} s: neither the control plane nor the other region's "
+                       "database is there; stopping Airflow")
+
+    def _stop(self, why: str) -> None:
+        if not self.state.stopped:
+            print(why, flush=True)
             self._kube.stop_airflow()
-            state.alone = True
+            self.state.stopped = True
 
 
 def main() -> None:
@@ -154,12 +195,13 @@ def main() -> None:
     control = httpx.Client(
         base_url=os.environ["RECONCILER_URL"], timeout=5,
         headers={"authorization": f"Bearer {os.environ['RECONCILER_TOKEN']}"})
-    facts = FactFinder(Sources(
+    sources = Sources(
         region, os.environ["AWS_ENDPOINT"], os.environ["AWS_ACCESS_KEY_ID"],
-        os.environ["AWS_SECRET_ACCESS_KEY"], os.environ["GLOBAL_CLUSTER"], os.environ["DB_CLUSTER"]))
-    reconciler = Reconciler(
-        control, kube, facts, f"/agent/clusters/{os.environ['RECONCILER_CLUSTER']}/regions/{region}",
-        float(os.environ.get("RECONCILER_RPO_BOUND") or "0") or None)
+        os.environ["AWS_SECRET_ACCESS_KEY"], os.environ["GLOBAL_CLUSTER"], os.environ["DB_CLUSTER"])
+    cluster = os.environ["RECONCILER_CLUSTER"]
+    orders = Orders(sources.client("s3"), os.environ["ORDERS_BUCKET"], cluster)
+    reconciler = Reconciler(control, kube, FactFinder(sources), orders, cluster, region,
+                            float(os.environ.get("RECONCILER_RPO_BOUND") or "0") or None)
     while True:
         try:
             reconciler.step()

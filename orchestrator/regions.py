@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from orchestrator.config import OrchestratorConfig, RegionConfig
 from orchestrator.kubernetes_region import KubernetesRegion
+from orchestrator.orders import Orders
 
 AWS = Config(connect_timeout=2, read_timeout=5, retries={"max_attempts": 0})
 
@@ -33,6 +34,12 @@ class Region:
     def rds(self) -> Any:
         """The region's RDS API."""
         return _client("rds", self.region.aws_endpoint, self.region.name, self.config)
+
+    @cached_property
+    def orders(self) -> Orders:
+        """Orders to the regions, by way of this region's bucket."""
+        s3 = _client("s3", self.region.aws_endpoint, self.region.name, self.config)
+        return Orders(s3, self.region.log_bucket, self.config.cluster_id)
 
     # -- database compute (the head) ------------------------------------------------------
 

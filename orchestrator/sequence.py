@@ -5,8 +5,9 @@ Forward and backward are one workflow: bring the target region up, leave the oth
 1. ``quiesce`` (planned only): the region that is left stops its Airflow. It is told through its own
    reconciler, which asks; nobody calls into it.
 2. ``provision-database-compute``: a head for the target's storage.
-3. ``fence-old-writer`` (unplanned only): the database fences its old writer, or waits until that has
-   stopped by itself (the bound of XR-03); that wait has a step of its own because it is not work.
+3. ``fence-old-writer`` (unplanned only): the region that is left stops its Airflow, told in either way
+   (reconciler, bucket) or by itself; then the database fences its old writer, or waits until that has
+   stopped by itself (the bound of XR-03). These waits have a step of their own because they are no work.
 4. ``promote-database``: failover (unplanned) or switchover (planned), polled until confirmed.
 5. ``inflate``: regenerate the manifests and apply the active variant in the target.
 6. ``move-dns``: the one ingress record.
@@ -36,6 +37,7 @@ from orchestrator.durable import (
     the_request,
     until,
 )
+from orchestrator.fencing import no_airflow_from_now_on, says_stopped, stop_left_airflow
 from orchestrator.manifests import Variant, render
 from orchestrator.store import Deployment, Report
 
@@ -66,7 +68,7 @@ def failover(request_id: str) -> None:
             quiesce(request_id, request.source)
         provision_database_compute(request_id, request.target)
         if not planned:
-            fence_old_writer(request_id, request.target)
+            fence_old_writer(request_id, request.source, request.target)
         promote_database(request_id, request.target, planned)
         inflate(request_id, request.target)
         move_dns(request_id, request.target)
@@ -91,21 +93,11 @@ def cleanup(request_id: str) -> None:
 def quiesce(request_id: str, source: str) -> None:
     """Have the region that is left stop its Airflow, and wait until it says so (XR-08)."""
     with Step(request_id, "quiesce"):
-        with Context.store.transaction():
-            cluster = the_cluster()
-            if cluster.workloads[source]:
-                cluster = Context.store.change_cluster(
-                    cluster.id, generation=cluster.generation + 1,
-                    workloads=dict.fromkeys(cluster.workloads, False))
+        generation = no_airflow_from_now_on(source)
         crash_point("quiesce:in")
-
-        def stopped() -> bool:
-            report = Context.store.get(Report, source)
-            return (report is not None and report.generation >= cluster.generation
-                    and report.running_pods == 0)
-
-        until(stopped, QUIESCE_S, f"{source} did not report its Airflow stopped; is its "
-                                   "manifest reconciler running? Send the request again when it is")
+        until(lambda: says_stopped(source, generation), QUIESCE_S,
+              f"{source} did not report its Airflow stopped; is its manifest reconciler running? "
+              "Send the request again when it is")
 
 
 @DBOS.step(name="provision-database-compute", **RETRY)
@@ -127,13 +119,18 @@ def provision_database_compute(request_id: str, target: str) -> None:
 
 
 @DBOS.step(name="fence-old-writer", **RETRY)
-def fence_old_writer(request_id: str, target: str) -> None:
-    """Begin the failover of the database, and wait until its old writer can acknowledge nothing."""
+def fence_old_writer(request_id: str, source: str, target: str) -> None:
+    """Wait until the region that is left can act no more: neither its Airflow nor its database.
+
+    First Airflow (XR-08), because its tasks act on the outside world also without a database; then begin the
+    failover of the database, and wait until its old writer can acknowledge nothing.
+    """
     with Step(request_id, "fence-old-writer"):
         region = Context.regions[target]
         if region.is_writer():
             return
         if region.change_status() is None:
+            stop_left_airflow(source, target)
             region.take_over(planned=False)
         crash_point("fence-old-writer:in")
         until(lambda: region.change_status() != "pending", FENCE_S + (Context.config.rpo_bound or 0.0),

@@ -101,6 +101,8 @@ class Report(BaseModel):
     at: float
     drift: list[str] = Field(default_factory=list)
     """Where the region differed from what is wanted, before it was put right."""
+    in_contact_s: float = 0.0
+    """How long before ``at`` its database was last known to be in contact with the other region's."""
     facts: RegionFacts = RegionFacts()
 
 

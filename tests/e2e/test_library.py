@@ -28,7 +28,7 @@ def small(name: str, heal: str = "5m", settle: str = "10m") -> str:
 
 
 @pytest.mark.parametrize("name", [
-    "switchover", "partition", "orchestrator-crash", "standby-unhealthy", "manual-drift"])
+    "switchover", "partition", "unseen-primary", "orchestrator-crash", "standby-unhealthy", "manual-drift"])
 def test_a_drill_of_the_library_passes_and_proves_its_claims(home: Home, name: str) -> None:
     code = home.finish("run", home.file(small(name)), "--output", "out")
     made = json.loads((home.path / "out" / "report.json").read_text())

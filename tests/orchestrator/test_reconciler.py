@@ -1,16 +1,19 @@
 """The agent of a region: pulls, applies, puts right what was changed by hand, stops when it is alone."""
 
 import contextlib
+import io
 import json
 import time
 from typing import Any
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from orchestrator import reconciler as module
 from orchestrator.drift import Key, differences, key_of
 from orchestrator.facts import DatabaseFacts, RegionFacts
+from orchestrator.orders import Orders
 from orchestrator.reconciler import Reconciler
 
 
@@ -27,9 +30,12 @@ class Kube:
         self.objects: dict[Key, dict[str, Any]] = {}
         self.applied = 0
         self.stopped = False
+        self.running = 0
+        self.applications: list[list[str]] = []
 
     def apply_all(self, manifests: list[dict[str, Any]]) -> None:
         self.applied += 1
+        self.applications.append([m["metadata"]["name"] for m in manifests])
         self.objects |= {key_of(m): {**m, "status": "added by the server"} for m in manifests}
 
     def list_managed(self, api: str, kind: str) -> dict[Key, dict[str, Any]]:
@@ -39,7 +45,7 @@ class Kube:
         del self.objects[key]
 
     def airflow_pods(self) -> int:
-        return 0
+        return self.running
 
     def stop_airflow(self) -> None:
         self.stopped = True
@@ -49,10 +55,25 @@ class Facts:
     """What the region sees of its database."""
 
     def __init__(self) -> None:
-        self.database = DatabaseFacts(writer=True, connected=True, lag_s=0.0)
+        self.database: DatabaseFacts | None = DatabaseFacts(writer=True, connected=True, lag_s=0.0)
 
     def look(self) -> RegionFacts:
         return RegionFacts(database=self.database)
+
+
+class Bucket:
+    """The region's bucket, as far as orders need it."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
+        self.objects[Key] = Body
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
+        if Key not in self.objects:
+            raise ClientError({"Error": {"Code": "NoSuchKey"}}, "GetObject")
+        return {"Body": io.BytesIO(self.objects[Key])}
 
 
 class Control:
@@ -61,6 +82,7 @@ class Control:
     def __init__(self) -> None:
         self.generation, self.manifests = 1, [workload("scheduler", 0)]
         self.silent = False
+        self.active = False
         self.reports: list[dict[str, Any]] = []
 
     def client(self) -> httpx.Client:
@@ -74,7 +96,7 @@ class Control:
             return httpx.Response(200, json={})
         have = int(request.url.params["have"])
         return httpx.Response(200, json={
-            "generation": self.generation, "active": False, "rpoBound": 20.0,
+            "generation": self.generation, "active": self.active, "rpoBound": 20.0,
             "manifests": self.manifests if have != self.generation else []})
 
 
@@ -83,13 +105,14 @@ class World:
 
     def __init__(self) -> None:
         self.kube, self.facts, self.control = Kube(), Facts(), Control()
+        self.orders = Orders(Bucket(), "logs", "one")
         self.start()
 
     def start(self, bound: float | None = None) -> None:
         """Start the reconciler (again)."""
         kube: Any = self.kube
         facts: Any = self.facts
-        self.agent = Reconciler(self.control.client(), kube, facts, "/agent", bound)
+        self.agent = Reconciler(self.control.client(), kube, facts, self.orders, "one", "west", bound)
 
 
 @pytest.fixture
@@ -106,6 +129,13 @@ def test_it_applies_a_generation_once_and_says_which(world: World) -> None:
     world.agent.step()
     assert world.kube.applied == 1
     assert world.control.reports[-1]["generation"] == 1
+
+
+def test_of_a_new_generation_it_applies_what_is_wanted_otherwise_than_before(world: World) -> None:
+    world.control.generation, world.control.manifests = 2, [workload("scheduler", 0), workload("new", 0)]
+    world.agent.step()
+    assert world.kube.applications == [["scheduler"], ["new"]]
+    assert world.control.reports[-1]["generation"] == 2
 
 
 def test_what_was_changed_by_hand_is_put_right_and_reported(world: World) -> None:
@@ -130,15 +160,27 @@ def test_what_is_not_wanted_goes_at_the_second_look(world: World) -> None:
 
 def alone(world: World, *, control: bool, database: bool) -> bool:
     """Whether it stops Airflow after a long time without the one or the other."""
-    world.control.silent, world.facts.database.connected = control, not database
+    if database and world.facts.database is not None:
+        world.facts.database.connected = False
     world.agent.state.heard -= 60 if control else 0
     world.agent.state.in_contact -= 60 if database else 0
+    return stops(world, silent=control)
+
+
+def stops(world: World, *, silent: bool = True) -> bool:
+    """One pass, with or without a word from the control plane; whether Airflow is stopped after it."""
+    world.control.silent = silent
     with contextlib.suppress(httpx.HTTPError):
         world.agent.step()
     return world.kube.stopped
 
 
 def test_a_region_that_hears_nobody_stops_its_airflow(world: World) -> None:
+    assert alone(world, control=True, database=True)
+
+
+def test_a_region_whose_database_says_nothing_is_alone_too(world: World) -> None:
+    world.facts.database = None
     assert alone(world, control=True, database=True)
 
 
@@ -153,7 +195,7 @@ def test_a_region_that_hears_one_of_them_goes_on(world: World, control: bool, da
 
 
 def test_a_standby_has_nothing_to_stop(world: World) -> None:
-    world.facts.database.writer = False
+    world.facts.database = DatabaseFacts(writer=False, connected=True, lag_s=0.0)
     assert not alone(world, control=True, database=True)
 
 
@@ -162,7 +204,49 @@ def test_a_region_that_was_alone_applies_all_of_it_again(world: World) -> None:
     world.control.silent = False
     world.agent.state.heard = time.monotonic()
     world.agent.step()
-    assert world.kube.applied == 2
+    assert world.kube.applications == [["scheduler"], ["scheduler"]]
+
+
+def test_an_order_in_the_bucket_is_obeyed_and_answered_once_nothing_runs(world: World) -> None:
+    world.kube.running = 2
+    world.orders.stop("west", 2)
+    assert stops(world)
+    assert world.orders.answered("west") == 0
+    world.kube.running = 0
+    assert stops(world)
+    assert world.orders.answered("west") == 2
+
+
+def test_an_order_waits_while_the_control_plane_speaks_for_itself(world: World) -> None:
+    world.orders.stop("west", 2)
+    assert not stops(world, silent=False)
+
+
+def test_an_order_that_the_control_plane_has_overtaken_stops_nobody_after_a_restart(world: World) -> None:
+    world.orders.stop("west", 2)
+    world.control.generation, world.control.active = 3, True
+    world.agent.step()
+    assert world.orders.answered("west") == 3
+    world.start(bound=20.0)
+    assert not stops(world)
+
+
+def test_a_generation_is_not_answered_for_while_what_it_does_not_want_still_runs(world: World) -> None:
+    world.orders.stop("west", 2)
+    world.control.generation, world.kube.running = 2, 1
+    world.agent.step()
+    assert world.orders.answered("west") == 0
+    world.kube.running = 0
+    world.agent.step()
+    assert world.orders.answered("west") == 2
+
+
+def test_a_bucket_that_cannot_be_read_is_no_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: str) -> int:
+        raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, "GetObject")
+
+    monkeypatch.setattr(world.orders, "stopping", refuse)
+    assert not stops(world)
 
 
 def test_a_difference_is_seen_in_what_was_asked_for_only_and_shows_no_secret() -> None:

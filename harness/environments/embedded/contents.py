@@ -110,7 +110,7 @@ def bootstrap(pair: EmbeddedPair, role: str) -> None:
             "RECONCILER_REGION": pair.region_name(role),
             "RECONCILER_CLUSTER": pair.cluster_id,
             "RECONCILER_RPO_BOUND": str(pair.settings.rpo_bound or ""),
-            **pair.workload_aws(role),
+            **pair.workload_aws(role), "ORDERS_BUCKET": pair.bucket(role, "task-logs"),
             "GLOBAL_CLUSTER": "metadata", "DB_CLUSTER": pair.db_cluster(role),
             "KUBE_SERVER": f"https://{pair.block.service(site, KUBERNETES)}:{KUBERNETES.port}",
             "KUBE_TOKEN": pair.secret(f"kube_token_{role}"),
