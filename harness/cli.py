@@ -35,15 +35,38 @@ def main() -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Run directory (default runs/ID).")
 @click.option("--seed", type=int, help="Seed of everything random (default: drawn, and recorded).")
 @click.option("--keep", is_flag=True, help="Leave the environment running, to look at it.")
-@click.option("--workers", type=click.IntRange(0, 64), default=0,
-              help="Spread the load's users over so many Locust workers.")
-def run(file: Path, output: Path | None, seed: int | None, keep: bool, workers: int) -> None:
+@click.option("--workers", default="0", metavar="N[+M]",
+              help="Spread the load's users over N Locust workers here and M on other hosts.")
+def run(file: Path, output: Path | None, seed: int | None, keep: bool, workers: str) -> None:
     """Run the drill in FILE and write its report."""
     loaded = _load_or_exit(file)
+    from loadgen.load import Workers
+
+    try:
+        spread = Workers.parse(workers)
+    except ValueError:
+        raise click.BadParameter("a number of workers, or two with a + between them (here+elsewhere), "
+                                 f"not {workers}", param_hint="--workers") from None
     try:
         from harness import session
 
-        sys.exit(session.run(loaded, output, seed, keep, workers))
+        sys.exit(session.run(loaded, output, seed, keep, spread))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@main.command()
+@click.argument("file")
+@click.option("--through", metavar="USER@HOST", help="The host that the drill runs on, as ssh knows it.")
+def worker(file: str, through: str | None) -> None:
+    """Take a share of a drill's load on this host; the drill prints the FILE and waits for its workers."""
+    from loadgen.worker import WorkerFailed, work
+
+    try:
+        sys.exit(work(file, through))
+    except WorkerFailed as error:
+        click.echo(str(error), err=True)
+        sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

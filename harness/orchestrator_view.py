@@ -45,7 +45,8 @@ def _draw(http: httpx.Client, cluster_id: str) -> Group:
     head = Text(f"{cluster['name']}  {cluster['status']}  {health['value']}", style="bold")
     details = [Text(f"  {d['severity']} {d['component']}: {d['description']}",
                     style=COLOURS.get(d["severity"], "")) for d in health["details"]]
-    return Group(head, *details, _regions(cluster), *([_steps(moves[-1])] if moves else []))
+    last = [_steps(moves[-1])] if moves else []
+    return Group(head, *details, _regions(cluster), _curated(cluster), *last)
 
 
 def _regions(cluster: dict[str, Any]) -> Table:
@@ -59,6 +60,15 @@ def _regions(cluster: dict[str, Any]) -> Table:
             name, region["workloads"], str(region["runningPods"]), role + contact,
             "-" if lag is None else f"{lag:.1f} s", str(storage.get("pending_operations", "-")),
             f"{region['reportedSecondsAgo']} s ago")
+    return table
+
+
+def _curated(cluster: dict[str, Any]) -> Table:
+    table = Table("curated set", "in", "does", "", box=None)
+    for region, seen in cluster["metadata"]["regions"].items():
+        for plugin in seen.get("plugins", []):
+            if not plugin["state"].startswith("absent"):
+                table.add_row(plugin["name"], region, plugin["does"], plugin["state"])
     return table
 
 

@@ -28,6 +28,7 @@ from harness.observers.databases import Sampler, TaskCounter
 from harness.observers.probes import Probes
 from harness.phases import PHASES
 from harness.stage import SLOW_POLL_S, Aborted, PhaseFailed, Stage
+from loadgen.load import NO_WORKERS, Workers
 
 SAMPLE_INTERVAL_S = 1.0
 SAMPLED_A_SECOND = 6
@@ -41,10 +42,11 @@ class Runner:
     """Runs one drill in one environment and leaves a run directory."""
 
     def __init__(self, loaded: LoadedDrill, environment: Environment, output: Path, run_id: str,
-                 progress: Progress, seed: int, keep: bool = False, workers: int = 0) -> None:
+                 progress: Progress, seed: int, keep: bool = False,
+                 workers: Workers = NO_WORKERS) -> None:
         """``keep``: leave the environment running at the end, for somebody to look at.
 
-        ``workers``: Locust workers to spread the load users over (0: one process).
+        ``workers``: Locust workers to spread the load users over.
         """
         self.loaded, self.drill = loaded, loaded.drill
         self.environment, self.output, self.run_id = environment, output, run_id

@@ -32,13 +32,14 @@ from harness.keeping import keep_evidence
 from harness.live import make
 from harness.loader import LoadedDrill
 from harness.runner import FLEET_TIMEOUT_S, Runner
+from loadgen.load import NO_WORKERS, Workers
 
 BROKEN = 4
 INTERRUPTED = 130
 
 
 def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool = False,
-        workers: int = 0) -> int:
+        workers: Workers = NO_WORKERS) -> int:
     """Run a drill, write its reports, say where; the exit code."""
     from reports import document, writer
 

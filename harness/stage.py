@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import random
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from harness.live import Progress
 from harness.loader import LoadedDrill
 from harness.observers.databases import Sampler
 from harness.observers.probes import Probes
-from loadgen.load import LocustUsers
+from loadgen.load import LocustUsers, Workers
 
 POLL_S = 0.1
 SLOW_POLL_S = 1.0
@@ -36,8 +38,8 @@ class Stage:
     """One drill under way: its environment, its observers, and what has happened so far."""
 
     def __init__(self, loaded: LoadedDrill, environment: Environment, output: Path, progress: Progress,
-                 seed: int, workers: int) -> None:
-        """``workers``: Locust workers to spread the load users over (0: one process)."""
+                 seed: int, workers: Workers) -> None:
+        """``workers``: Locust workers to spread the load users over."""
         self.drill, self.environment, self.output = loaded.drill, environment, output
         self.progress, self.seed, self.workers = progress, seed, workers
         self.journal = Journal(output)
@@ -61,6 +63,10 @@ class Stage:
                                 self.environment.logs / "locust.log", self.workers)
         self.journal.append("load.started", asked=asked)
         self.load.start(self.fleet.load_config(asked, self.seed))
+        if self.workers.elsewhere:
+            here = f"{getpass.getuser()}@{socket.gethostname()}"
+            self.progress.say(f"waiting for {self.workers.elsewhere} Locust workers on other hosts; on each: "
+                              f"./dev drill worker --through {here} {self.load.config}")
 
     @property
     def fleet(self) -> Fleet:

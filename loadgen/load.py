@@ -15,8 +15,39 @@ from typing import Any
 from kubernetes import client as kubernetes_client
 
 NAMESPACE = "dr-drill"
+WORKERS_MOST = 64
 USERS_A_SECOND = "2"
 """Locust's ramp: every Deployment's first tasks at the same moment would only queue for the CPU."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Locust workers beside the master (Locust's distributed mode); none: one process does it all."""
+
+    here: int = 0
+    elsewhere: int = 0
+    """Those that people start on other hosts (``drill worker``); the load waits for them."""
+
+    @classmethod
+    def parse(cls, text: str) -> Workers:
+        """``"2"`` or ``"2+3"``: two here and three on other hosts.
+
+        Raises:
+            ValueError: for anything else.
+        """
+        here, _, elsewhere = text.partition("+")
+        found = cls(int(here), int(elsewhere or "0"))
+        if min(found.here, found.elsewhere) < 0 or found.count > WORKERS_MOST:
+            raise ValueError(f"from 0 to {WORKERS_MOST} workers, not {text}")
+        return found
+
+    @property
+    def count(self) -> int:
+        """All of them."""
+        return self.here + self.elsewhere
+
+
+NO_WORKERS = Workers()
 
 
 @dataclass
@@ -25,28 +56,32 @@ class LocustUsers:
 
     directory: Path
     log: Path
-    workers: int = 0
-    """Locust workers beside the master (Locust's distributed mode); 0: one process does it all."""
+    workers: Workers = NO_WORKERS
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def config(self) -> Path:
+        """Where the users' configuration is."""
+        return self.directory / "load.json"
 
     def start(self, config: Mapping[str, Any]) -> None:
         """Start one user a Deployment (``config``: see ``loadgen.locustfile``)."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        path = self.directory / "load.json"
+        path = self.config
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "w") as sink:
-            json.dump({**config, "workers": max(1, self.workers)}, sink)
+            json.dump({**config, "workers": max(1, self.workers.count)}, sink)
         # Every worker gets as many users as the largest share; those without a Deployment idle.
-        parts = max(1, self.workers)
+        parts = max(1, self.workers.count)
         users = str(parts * -(-len(config["deployments"]) // parts))
         host, port = config["master"]
         headless = ["--headless", "-u", users, "-r", USERS_A_SECOND, "--only-summary"]
-        if not self.workers:
+        if not self.workers.count:
             self._start(path, headless)
             return
         self._start(path, [*headless, "--master", "--master-bind-host", host,
-                           "--master-bind-port", str(port), "--expect-workers", str(self.workers)])
-        for _ in range(self.workers):
+                           "--master-bind-port", str(port), "--expect-workers", str(self.workers.count)])
+        for _ in range(self.workers.here):
             self._start(path, ["--worker", "--master-host", host, "--master-port", str(port)])
 
     def _start(self, config: Path, arguments: Sequence[str]) -> None:

@@ -45,6 +45,8 @@ _numbers = itertools.count()
 _resolver = dns.resolver.Resolver(configure=False)
 _resolver.nameservers, _resolver.port = [CONFIG["dns"][0]], CONFIG["dns"][1]
 _resolver.lifetime = 2.0
+NAMES_OVER_TCP = "DR_DRILL_NAMES_OVER_TCP" in os.environ
+"""Set on another host, where names are asked for through SSH (see ``loadgen.worker``)."""
 
 
 class DeploymentUser(User):
@@ -124,7 +126,7 @@ class DeploymentUser(User):
     def _api(self) -> airflow.ApiClient:
         """A client for where the hostname points now."""
         if time.monotonic() >= self.expires:
-            answer = _resolver.resolve(self.deployment["hostname"], "A")
+            answer = _resolver.resolve(self.deployment["hostname"], "A", tcp=NAMES_OVER_TCP)
             address = str(answer[0])
             self.expires = time.monotonic() + (answer.rrset.ttl if answer.rrset else 1)
             if address != self.address:

@@ -64,3 +64,6 @@ class AgentReport(Body):
     in_contact_s: float = 0.0
     """How long ago the region's database was last known to be in contact with the other region's."""
     facts: RegionFacts = RegionFacts()
+    missing_roles: list[str] = []
+    failing: dict[str, str] = {}
+    """Plugin of the curated set to what it failed with."""

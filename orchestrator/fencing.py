@@ -8,6 +8,7 @@ must have stopped by itself.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -20,7 +21,52 @@ LEASE_MARGIN_S = 3.0
 """On top of the bound that Airflow in a region which nobody reaches is given to stop by itself."""
 
 
-def no_airflow_from_now_on(source: str) -> int:
+def stopping(source: str, target: str) -> Callable[[], bool]:
+    """Tell the region that is left to stop its Airflow; the condition that it has said so.
+
+    Nobody calls into it: its agent asks; where that cannot, the order crosses with the buckets, and so does
+    the answer. Safe to be done again.
+    """
+    generation = _no_airflow_from_now_on(source)
+    orders, ordered = Context.regions[target].orders, False
+
+    def has_stopped() -> bool:
+        nonlocal ordered
+        if _reports_stopped(source, generation):
+            return True
+        try:
+            if not ordered:
+                orders.stop(source, generation)
+                ordered = True
+            return orders.answered(source) >= generation
+        except UNREACHABLE as error:
+            log.warning("the bucket cannot be used", region=target, error=str(error))
+            return False
+
+    return has_stopped
+
+
+def stop_left_airflow(source: str, target: str) -> None:
+    """Have the region that is left stop its Airflow, or wait until it must have stopped by itself.
+
+    A region that no word reaches stops within the bound of its last contact. Then the failover goes on: what
+    is lost must not hold up what is left.
+    """
+    asked, has_stopped = time.time(), stopping(source, target)
+    lease = LEASE_MARGIN_S + (SILENT_S if Context.config.rpo_bound is None else Context.config.rpo_bound)
+
+    def over() -> bool:
+        if has_stopped():
+            return True
+        if time.time() > min(asked, _last_contact(source, target)) + lease:
+            log.warning("going on without an answer from the region that is left", region=source)
+            return True
+        return False
+
+    until(over, 2 * lease, f"{source} could not be waited out", poll=0.3)
+
+
+def _no_airflow_from_now_on(source: str) -> int:
     """Write down that Airflow is to run nowhere while it moves; the generation that says so."""
     with Context.store.transaction():
         cluster = the_cluster()
@@ -31,42 +77,9 @@ def no_airflow_from_now_on(source: str) -> int:
     return cluster.generation
 
 
-def says_stopped(source: str, generation: int) -> bool:
-    """Whether the region itself has reported that no Airflow runs there any more."""
+def _reports_stopped(source: str, generation: int) -> bool:
     report = Context.store.get(Report, source)
     return report is not None and report.generation >= generation and report.running_pods == 0
-
-
-def stop_left_airflow(source: str, target: str) -> None:
-    """Have the region that is left stop its Airflow, or wait until it must have stopped by itself.
-
-    Nobody calls into it: its reconciler asks; where that cannot, the order crosses with the buckets. A
-    region that neither reaches stops by itself within the bound of its last contact. Then the failover goes
-    on: what is lost must not hold up what is left.
-    """
-    generation = no_airflow_from_now_on(source)
-    region, asked = Context.regions[target], time.time()
-    lease = LEASE_MARGIN_S + (SILENT_S if Context.config.rpo_bound is None else Context.config.rpo_bound)
-    ordered = False
-
-    def over() -> bool:
-        nonlocal ordered
-        if says_stopped(source, generation):
-            return True
-        try:
-            if not ordered:
-                region.orders.stop(source, generation)
-                ordered = True
-            if region.orders.answered(source) >= generation:
-                return True
-        except UNREACHABLE as error:
-            log.warning("the bucket cannot be used", region=target, error=str(error))
-        if time.time() > min(asked, _last_contact(source, target)) + lease:
-            log.warning("going on without an answer from the region that is left", region=source)
-            return True
-        return False
-
-    until(over, 2 * lease, f"{source} could not be waited out", poll=0.3)
 
 
 def _last_contact(source: str, target: str) -> float:

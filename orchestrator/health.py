@@ -43,6 +43,9 @@ def region_issues(cluster: Cluster, region: str, store: Store) -> list[Issue]:
         return [Issue("REGION_SILENT", region, f"the agent of {region} has not reported lately", "CRITICAL")]
     found = [Issue("MANIFEST_DRIFT", region, f"changed by hand and put right: {what}", "INFO")
              for what in report.drift]
+    found += [Issue("IAM_ROLE_MISSING", region, f"role {role} is not there: its Deployment would have no "
+                    "identity in this region; make it again while IAM can be written", "CRITICAL")
+              for role in report.missing_roles]
     if cluster.isDrEnabled and cluster.status != "FAILING_OVER":
         found += _database_issues(region, report) + _storage_issues(region, report)
     return found

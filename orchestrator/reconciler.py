@@ -1,6 +1,6 @@
-"""The manifest reconciler: a pod in each region that pulls its region's variant and applies it.
+"""The manifest reconciler: in each region it pulls its region's variant and applies it.
 
-``python -m orchestrator.reconciler``. The region asks; the control plane answers. So a region
+The region asks; the control plane answers. So a region
 can be told to stop its Airflow although nobody calls into it (XR-10), and one that comes back
 after an outage finds out by itself that it is the standby now. It reports which generation it
 has applied and how many Airflow pods it still runs: that report is what a planned switchover
@@ -18,23 +18,18 @@ passed. Not to know is to be alone, too: an API that says nothing vouches for no
 
 from __future__ import annotations
 
-import base64
-import os
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 
 from orchestrator.drift import Key, differences, key_of
-from orchestrator.facts import FactFinder, RegionFacts, Sources
 from orchestrator.kubernetes_region import KubernetesRegion
 from orchestrator.orders import Orders
+from orchestrator.region_view import RegionView
 
-POLL_S = 2.0
-FACTS_S = 4.0
 DRIFT_S = 30.0
 KINDS = (("v1", "Namespace"), ("v1", "ServiceAccount"), ("v1", "ConfigMap"), ("v1", "Secret"),
          ("apps/v1", "Deployment"), ("v1", "Service"), ("networking.k8s.io/v1", "Ingress"))
@@ -44,48 +39,43 @@ ALONE_SHARE = 0.3
 
 
 @dataclass
-class Pass:
-    """What the reconciler remembers from one pass to the next."""
+class Memory:
+    """What the reconciler remembers from one turn to the next."""
 
     applied: int = 0
     settled: int = 0
     """The last generation that was applied and has taken effect: what it does not want is gone."""
-    wanted: list[dict[str, Any]] = field(default_factory=list)
     rpo_bound: float | None = None
     heard: float = field(default_factory=time.monotonic)
-    in_contact: float = field(default_factory=time.monotonic)
-    """When the database was last known to be in contact with the other region's."""
+    """When the control plane was last heard."""
     stopped: bool = False
     """Whether Airflow was stopped here without a word from the control plane."""
-    facts: RegionFacts = field(default_factory=RegionFacts)
-    facts_at: float = 0.0
     looked: float = 0.0
     drift: list[str] = field(default_factory=list)
     unwanted: set[Key] = field(default_factory=set)
 
 
 class Reconciler:
-    """The agent of one region."""
+    """The manifest reconciler of one region."""
 
-    def __init__(self, control: httpx.Client, kube: KubernetesRegion, facts: FactFinder, orders: Orders,
+    def __init__(self, control: httpx.Client, kube: KubernetesRegion, orders: Orders, view: RegionView,
                  cluster: str, region: str, rpo_bound: float | None = None) -> None:
         """``orders``: what this region's own bucket shows.
 
         ``rpo_bound``: the database's bound until the control plane says otherwise; an agent that is
         started again while it is cut off would not know it.
         """
-        self._control, self._kube, self._finder, self._orders = control, kube, facts, orders
+        self._control, self._kube, self._orders, self._view = control, kube, orders, view
         self._region, self._path = region, f"/agent/clusters/{cluster}/regions/{region}"
-        self.state = Pass(rpo_bound=rpo_bound)
+        self.state = Memory(rpo_bound=rpo_bound)
 
-    def step(self) -> None:
-        """One pass: pull, apply, look, report.
+    def turn(self) -> None:
+        """One turn: pull, apply, look, report.
 
         Raises:
-            Exception: whatever kept it from finishing; the next pass starts anew.
+            Exception: whatever kept it from finishing; the next turn starts anew.
         """
-        state = self.state
-        self._look_around()
+        state, view = self.state, self._view
         try:
             answer = self._control.get(self._path, params={"have": 0 if state.stopped else state.applied})
             answer.raise_for_status()
@@ -95,7 +85,7 @@ class Reconciler:
             raise
         state.heard = time.monotonic()
         wanted: dict[str, Any] = answer.json()
-        state.rpo_bound = wanted.get("rpoBound")
+        state.rpo_bound, view.active = wanted.get("rpoBound"), bool(wanted["active"])
         if state.stopped or wanted["generation"] != state.applied:
             self._apply(wanted["manifests"])
             state.applied, state.stopped, state.looked = int(wanted["generation"]), False, time.monotonic()
@@ -104,21 +94,22 @@ class Reconciler:
         elif time.monotonic() - state.looked > DRIFT_S:
             fresh = self._control.get(self._path, params={"have": 0}).raise_for_status().json()
             if fresh["generation"] == state.applied:
-                state.wanted, state.looked = fresh["manifests"], time.monotonic()
+                view.wanted, state.looked = fresh["manifests"], time.monotonic()
                 state.drift = self._put_right()
         running = self._kube.airflow_pods()
         self._control.post(self._path, json={
             "generation": state.applied, "running_pods": running, "drift": state.drift,
-            "in_contact_s": time.monotonic() - state.in_contact, "facts": state.facts.model_dump(),
+            "in_contact_s": time.monotonic() - view.in_contact, "facts": view.facts.model_dump(),
+            "missing_roles": view.missing_roles, "failing": view.failing,
         }).raise_for_status()
-        if state.settled < state.applied and (wanted["active"] or not running):
+        if state.settled < state.applied and (view.active or not running):
             self._settle()
 
     def _apply(self, manifests: list[dict[str, Any]]) -> None:
         """Apply what is wanted otherwise than before; all of it where Airflow was stopped out of turn."""
-        known = {} if self.state.stopped else {key_of(manifest): manifest for manifest in self.state.wanted}
+        known = {} if self.state.stopped else {key_of(manifest): manifest for manifest in self._view.wanted}
         self._kube.apply_all([m for m in manifests if known.get(key_of(m)) != m])
-        self.state.wanted = manifests
+        self._view.wanted = manifests
 
     def _settle(self) -> None:
         """Answer an order that the control plane's own word has overtaken: it must stop nobody later."""
@@ -140,18 +131,9 @@ class Reconciler:
         except (BotoCoreError, ClientError) as error:
             print(f"no orders to be read: {error!r}", flush=True)
 
-    def _look_around(self) -> None:
-        state = self.state
-        if time.monotonic() - state.facts_at < FACTS_S:
-            return
-        state.facts_at = time.monotonic()
-        state.facts = self._finder.look()
-        if state.facts.database is not None and state.facts.database.connected:
-            state.in_contact = time.monotonic()
-
     def _put_right(self) -> list[str]:
         """Differences between what is wanted and what is there, after having removed them."""
-        wanted = self.state.wanted
+        wanted = self._view.wanted
         there = {key: obj for api, kind in KINDS
                  for key, obj in self._kube.list_managed(api, kind).items()}
         found = differences(there, wanted)
@@ -170,12 +152,12 @@ class Reconciler:
 
     def _stop_if_alone(self) -> None:
         state = self.state
-        database = state.facts.database
+        database = self._view.facts.database
         if state.rpo_bound is None or (database is not None and not database.writer):
             return
         patience = state.rpo_bound * ALONE_SHARE
         now = time.monotonic()
-        if now - state.heard > patience and now - state.in_contact > patience:
+        if now - state.heard > patience and now - self._view.in_contact > patience:
             self._stop(f"alone for {patience:.0f} s: neither the control plane nor the other region's "
                        "database is there; stopping Airflow")
 
@@ -184,31 +166,3 @@ class Reconciler:
             print(why, flush=True)
             self._kube.stop_airflow()
             self.state.stopped = True
-
-
-def main() -> None:
-    """Reconcile for ever."""
-    ca = Path("ca.crt")
-    ca.write_bytes(base64.b64decode(os.environ["KUBE_CA"]))
-    kube = KubernetesRegion.at(os.environ["KUBE_SERVER"], os.environ["KUBE_TOKEN"], str(ca))
-    region = os.environ["RECONCILER_REGION"]
-    control = httpx.Client(
-        base_url=os.environ["RECONCILER_URL"], timeout=5,
-        headers={"authorization": f"Bearer {os.environ['RECONCILER_TOKEN']}"})
-    sources = Sources(
-        region, os.environ["AWS_ENDPOINT"], os.environ["AWS_ACCESS_KEY_ID"],
-        os.environ["AWS_SECRET_ACCESS_KEY"], os.environ["GLOBAL_CLUSTER"], os.environ["DB_CLUSTER"])
-    cluster = os.environ["RECONCILER_CLUSTER"]
-    orders = Orders(sources.client("s3"), os.environ["ORDERS_BUCKET"], cluster)
-    reconciler = Reconciler(control, kube, FactFinder(sources), orders, cluster, region,
-                            float(os.environ.get("RECONCILER_RPO_BOUND") or "0") or None)
-    while True:
-        try:
-            reconciler.step()
-        except Exception as error:
-            print(f"reconcile failed, trying again: {error!r}", flush=True)
-        time.sleep(POLL_S)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,7 +3,7 @@
 Forward and backward are one workflow: bring the target region up, leave the other one alone.
 
 1. ``quiesce`` (planned only): the region that is left stops its Airflow. It is told through its own
-   reconciler, which asks; nobody calls into it.
+   agent, which asks, or by its bucket; nobody calls into it.
 2. ``provision-database-compute``: a head for the target's storage.
 3. ``fence-old-writer`` (unplanned only): the region that is left stops its Airflow, told in either way
    (reconciler, bucket) or by itself; then the database fences its old writer, or waits until that has
@@ -37,7 +37,7 @@ from orchestrator.durable import (
     the_request,
     until,
 )
-from orchestrator.fencing import no_airflow_from_now_on, says_stopped, stop_left_airflow
+from orchestrator.fencing import stop_left_airflow, stopping
 from orchestrator.manifests import Variant, render
 from orchestrator.store import Deployment, Report
 
@@ -65,7 +65,7 @@ def failover(request_id: str) -> None:
     planned = request.planned
     try:
         if planned:
-            quiesce(request_id, request.source)
+            quiesce(request_id, request.source, request.target)
         provision_database_compute(request_id, request.target)
         if not planned:
             fence_old_writer(request_id, request.source, request.target)
@@ -90,13 +90,13 @@ def cleanup(request_id: str) -> None:
 
 
 @DBOS.step(name="quiesce", **RETRY)
-def quiesce(request_id: str, source: str) -> None:
+def quiesce(request_id: str, source: str, target: str) -> None:
     """Have the region that is left stop its Airflow, and wait until it says so (XR-08)."""
     with Step(request_id, "quiesce"):
-        generation = no_airflow_from_now_on(source)
+        has_stopped = stopping(source, target)
         crash_point("quiesce:in")
-        until(lambda: says_stopped(source, generation), QUIESCE_S,
-              f"{source} did not report its Airflow stopped; is its manifest reconciler running? "
+        until(has_stopped, QUIESCE_S,
+              f"{source} did not say that its Airflow has stopped; is its agent running? "
               "Send the request again when it is")
 
 

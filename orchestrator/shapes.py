@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator import health
 from orchestrator.config import OrchestratorConfig
+from orchestrator.curated import CURATED
 from orchestrator.durable import UNREACHABLE, Context
 from orchestrator.manifests import hostname, role_name
 from orchestrator.store import Cluster, Deployment, Report, Store
@@ -95,5 +96,8 @@ def _region_shown(region: str, cluster: Cluster, store: Store) -> dict[str, Any]
         "runningPods": report.running_pods if report else None,
         "reportedSecondsAgo": round(time.time() - report.at, 1) if report else None,
         "drift": report.drift if report else [],
+        "plugins": [plugin.shown(active=cluster.workloads[region],
+                                 failing=report.failing.get(plugin.name) if report else "no report yet")
+                    for plugin in CURATED],
         **(report.facts.model_dump() if report else {"database": None, "storage": None}),
     }

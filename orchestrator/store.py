@@ -104,6 +104,10 @@ class Report(BaseModel):
     in_contact_s: float = 0.0
     """How long before ``at`` its database was last known to be in contact with the other region's."""
     facts: RegionFacts = RegionFacts()
+    missing_roles: list[str] = Field(default_factory=list)
+    """IAM roles of the region's Deployments that are not there."""
+    failing: dict[str, str] = Field(default_factory=dict)
+    """Plugin of the curated set to what it failed with."""
 
 
 class Store:

@@ -14,6 +14,7 @@ from harness.environments.embedded.environment import EmbeddedPair
 from harness.environments.embedded.layout import PairSettings
 from harness.environments.embedded.processes import processes_in
 from harness.fleet import Fleet
+from harness.orchestrators.base import OrchestratorFailed
 from tests.e2e.conftest import Home, psql, until
 
 pytestmark = pytest.mark.e2e
@@ -232,14 +233,24 @@ def test_a_failback_that_cannot_quiesce_fails_with_its_step_and_can_be_asked_for
         fleet.orchestrator.trigger("failover")  # controlled: both regions are there
         until(lambda: fleet.orchestrator.cluster().is_failed_over)
         until(lambda: fleet.follows("secondary"))
-        # The secondary's reconciler cannot hear the orchestrator: nobody stops its Airflow.
-        pair.set_link("outside", "secondary", cut=True)
+        # No word reaches the secondary: neither the orchestrator's own nor the order by way of the bucket.
+        for site in ("outside", "primary"):
+            pair.set_link(site, "secondary", cut=True)
         fleet.orchestrator.trigger("failback")
         until(lambda: fleet.orchestrator.cluster().status == "FAILOVER_FAILED")
         error = fleet.orchestrator.history()[-1]["error"]
-        assert error.startswith("step quiesce: us-east-2 did not report its Airflow stopped")
-        pair.set_link("outside", "secondary")
-        fleet.orchestrator.trigger("failback")
+        assert error.startswith("step quiesce: us-east-2 did not say that its Airflow has stopped")
+        # The bucket's word is enough, once the primary is seen to follow again.
+        pair.set_link("primary", "secondary")
+
+        def asked_again() -> bool:
+            try:
+                fleet.orchestrator.trigger("failback")
+            except OrchestratorFailed:
+                return False
+            return True
+
+        until(asked_again)
         until(lambda: not fleet.orchestrator.cluster().is_failed_over)
         assert fleet.orchestrator.cluster().status == "CREATED"
     finally:

@@ -1,6 +1,8 @@
 """The full-size drill, reduced to a fifth: the same file with a smaller fleet and shorter tasks."""
 
 import json
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,16 @@ FASTER = {
 }
 
 
-def test_the_full_size_drill_reduced_to_a_fifth_passes_with_its_load_spread_over_two_workers(
+def joined_from_elsewhere(home: Home) -> subprocess.Popen[str]:
+    """A worker that was not started by the drill, as another host's would not be."""
+    deadline = time.monotonic() + 300
+    while not (found := list(home.path.glob("dr-drill/envs/*/sites/users/load.json"))):
+        assert time.monotonic() < deadline, home.output
+        time.sleep(0.5)
+    return home.drill("worker", str(found[0]))
+
+
+def test_the_full_size_drill_reduced_to_a_fifth_passes_with_its_load_spread_over_workers_here_and_elsewhere(
     home: Home,
 ) -> None:
     drill = yaml.safe_load(DRILL.read_text())
@@ -29,7 +40,10 @@ def test_the_full_size_drill_reduced_to_a_fifth_passes_with_its_load_spread_over
     drill["probes"] = {"interval": "5s"}
     file = home.file(yaml.safe_dump(drill, sort_keys=False))
 
-    code = home.finish("run", file, "--output", "out", "--workers", "2")
+    drilling = home.drill("run", file, "--output", "out", "--workers", "1+1")
+    worker = joined_from_elsewhere(home)
+    code = drilling.wait(800)
+    assert worker.wait(30) == 0, home.output
     made = json.loads((home.path / "out" / "report.json").read_text())
 
     assert made["fleet"]["deployments"] == DEPLOYMENTS

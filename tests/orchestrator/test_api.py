@@ -261,6 +261,29 @@ def test_drift_that_was_put_right_is_told_and_does_not_make_the_cluster_unhealth
     assert "spec.replicas" in health["details"][0]["description"]
 
 
+def test_a_role_that_a_region_misses_makes_the_cluster_unhealthy_before_a_failover_needs_it(
+    client: TestClient, store: Store
+) -> None:
+    report = store.get(Report, "east")
+    assert report is not None
+    store.put(report.model_copy(update={"missing_roles": ["airflow-a-east"]}), "east")
+    health = client.get(f"{BASE}/clusters/c1").json()["healthStatus"]
+    assert health["value"] == "UNHEALTHY"
+    assert [(d["code"], d["component"], d["severity"]) for d in health["details"]] == [
+        ("IAM_ROLE_MISSING", "east", "CRITICAL")]
+
+
+def test_each_region_shows_its_curated_set_and_what_it_does_there(client: TestClient, store: Store) -> None:
+    report = store.get(Report, "east")
+    assert report is not None
+    store.put(report.model_copy(update={"failing": {"observability": "no answer"}}), "east")
+    regions = client.get(f"{BASE}/clusters/c1").json()["metadata"]["regions"]
+    west, east = ({p["name"]: p for p in regions[name]["plugins"]} for name in ("west", "east"))
+    assert west["observability"]["state"] == west["manifest-reconciler"]["state"] == "running"
+    assert east["observability"]["state"] == "failing: no answer"
+    assert west["manifest-reconciler"]["does"] != east["manifest-reconciler"]["does"]
+
+
 def test_what_is_not_carried_over_is_listed_per_deployment_before_and_after(
     client: TestClient, store: Store
 ) -> None:

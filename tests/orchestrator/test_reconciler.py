@@ -10,11 +10,14 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
+from orchestrator import observability
 from orchestrator import reconciler as module
 from orchestrator.drift import Key, differences, key_of
 from orchestrator.facts import DatabaseFacts, RegionFacts
+from orchestrator.observability import Observability
 from orchestrator.orders import Orders
 from orchestrator.reconciler import Reconciler
+from orchestrator.region_view import RegionView
 
 
 def workload(name: str, replicas: int) -> dict[str, Any]:
@@ -112,28 +115,35 @@ class World:
         """Start the reconciler (again)."""
         kube: Any = self.kube
         facts: Any = self.facts
-        self.agent = Reconciler(self.control.client(), kube, facts, self.orders, "one", "west", bound)
+        self.view = RegionView()
+        self.eyes = Observability(facts, self.view)
+        self.agent = Reconciler(self.control.client(), kube, self.orders, self.view, "one", "west", bound)
+
+    def turn(self) -> None:
+        """One turn of what the region's agent runs."""
+        self.eyes.turn()
+        self.agent.turn()
 
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(module, "DRIFT_S", 0.0)
-    monkeypatch.setattr(module, "FACTS_S", 0.0)
+    monkeypatch.setattr(observability, "LOOK_S", 0.0)
     made = World()
-    made.agent.step()
+    made.turn()
     return made
 
 
 def test_it_applies_a_generation_once_and_says_which(world: World) -> None:
     assert world.kube.applied == 1
-    world.agent.step()
+    world.turn()
     assert world.kube.applied == 1
     assert world.control.reports[-1]["generation"] == 1
 
 
 def test_of_a_new_generation_it_applies_what_is_wanted_otherwise_than_before(world: World) -> None:
     world.control.generation, world.control.manifests = 2, [workload("scheduler", 0), workload("new", 0)]
-    world.agent.step()
+    world.turn()
     assert world.kube.applications == [["scheduler"], ["new"]]
     assert world.control.reports[-1]["generation"] == 2
 
@@ -141,19 +151,19 @@ def test_of_a_new_generation_it_applies_what_is_wanted_otherwise_than_before(wor
 def test_what_was_changed_by_hand_is_put_right_and_reported(world: World) -> None:
     key = ("Deployment", "airflow-x", "scheduler")
     world.kube.objects[key] = workload("scheduler", 1)
-    world.agent.step()
+    world.turn()
     assert world.kube.objects[key]["spec"]["replicas"] == 0
     assert world.control.reports[-1]["drift"] == ["Deployment airflow-x/scheduler: spec.replicas"]
-    world.agent.step()
+    world.turn()
     assert world.control.reports[-1]["drift"] == []
 
 
 def test_what_is_not_wanted_goes_at_the_second_look(world: World) -> None:
     stray = workload("stray", 1)
     world.kube.objects[key_of(stray)] = stray
-    world.agent.step()
+    world.turn()
     assert key_of(stray) in world.kube.objects  # it may just be being made
-    world.agent.step()
+    world.turn()
     assert key_of(stray) not in world.kube.objects
     assert world.control.reports[-1]["drift"] == ["Deployment airflow-x stray: not wanted"]
 
@@ -163,7 +173,7 @@ def alone(world: World, *, control: bool, database: bool) -> bool:
     if database and world.facts.database is not None:
         world.facts.database.connected = False
     world.agent.state.heard -= 60 if control else 0
-    world.agent.state.in_contact -= 60 if database else 0
+    world.view.in_contact -= 60 if database else 0
     return stops(world, silent=control)
 
 
@@ -171,7 +181,7 @@ def stops(world: World, *, silent: bool = True) -> bool:
     """One pass, with or without a word from the control plane; whether Airflow is stopped after it."""
     world.control.silent = silent
     with contextlib.suppress(httpx.HTTPError):
-        world.agent.step()
+        world.turn()
     return world.kube.stopped
 
 
@@ -203,7 +213,7 @@ def test_a_region_that_was_alone_applies_all_of_it_again(world: World) -> None:
     assert alone(world, control=True, database=True)
     world.control.silent = False
     world.agent.state.heard = time.monotonic()
-    world.agent.step()
+    world.turn()
     assert world.kube.applications == [["scheduler"], ["scheduler"]]
 
 
@@ -225,7 +235,7 @@ def test_an_order_waits_while_the_control_plane_speaks_for_itself(world: World) 
 def test_an_order_that_the_control_plane_has_overtaken_stops_nobody_after_a_restart(world: World) -> None:
     world.orders.stop("west", 2)
     world.control.generation, world.control.active = 3, True
-    world.agent.step()
+    world.turn()
     assert world.orders.answered("west") == 3
     world.start(bound=20.0)
     assert not stops(world)
@@ -234,10 +244,10 @@ def test_an_order_that_the_control_plane_has_overtaken_stops_nobody_after_a_rest
 def test_a_generation_is_not_answered_for_while_what_it_does_not_want_still_runs(world: World) -> None:
     world.orders.stop("west", 2)
     world.control.generation, world.kube.running = 2, 1
-    world.agent.step()
+    world.turn()
     assert world.orders.answered("west") == 0
     world.kube.running = 0
-    world.agent.step()
+    world.turn()
     assert world.orders.answered("west") == 2
 
 

@@ -13,6 +13,7 @@ from kubernetes import client as kubernetes_client
 
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded.addresses import (
+    GLOBAL_AWS,
     INGRESS,
     KUBERNETES,
     ORCHESTRATOR,
@@ -94,7 +95,7 @@ def make_buckets(pair: EmbeddedPair) -> None:
 
 
 def bootstrap(pair: EmbeddedPair, role: str) -> None:
-    """What a region has before any Deployment: the system namespace and its reconciler."""
+    """What a region has before any Deployment: the system namespace and its agent, which runs the curated set."""
     core = kubernetes_client.CoreV1Api(pair.kubernetes(role))
     apps = kubernetes_client.AppsV1Api(pair.kubernetes(role))
     core.create_namespace({"metadata": {"name": "dr-system"}})
@@ -105,12 +106,13 @@ def bootstrap(pair: EmbeddedPair, role: str) -> None:
     site = ROLES[role]
     core.create_namespaced_secret("dr-system", {
         "metadata": {"name": "manifest-reconciler"}, "stringData": {
-            "RECONCILER_URL": pair.link_url(Caller(site), Site.OUTSIDE, ORCHESTRATOR),
-            "RECONCILER_TOKEN": pair.secret("agent_token"),
-            "RECONCILER_REGION": pair.region_name(role),
-            "RECONCILER_CLUSTER": pair.cluster_id,
-            "RECONCILER_RPO_BOUND": str(pair.settings.rpo_bound or ""),
+            "CONTROL_URL": pair.link_url(Caller(site), Site.OUTSIDE, ORCHESTRATOR),
+            "CONTROL_TOKEN": pair.secret("agent_token"),
+            "AGENT_REGION": pair.region_name(role),
+            "CLUSTER_ID": pair.cluster_id,
+            "RPO_BOUND": str(pair.settings.rpo_bound or ""),
             **pair.workload_aws(role), "ORDERS_BUCKET": pair.bucket(role, "task-logs"),
+            "GLOBAL_AWS_ENDPOINT": pair.link_url(Caller(site), Site.OUTSIDE, GLOBAL_AWS),
             "GLOBAL_CLUSTER": "metadata", "DB_CLUSTER": pair.db_cluster(role),
             "KUBE_SERVER": f"https://{pair.block.service(site, KUBERNETES)}:{KUBERNETES.port}",
             "KUBE_TOKEN": pair.secret(f"kube_token_{role}"),
@@ -121,8 +123,8 @@ def bootstrap(pair: EmbeddedPair, role: str) -> None:
             "template": {"metadata": {"labels": {"app": "manifest-reconciler"}}, "spec": {
                 "priorityClassName": "system-cluster-critical",
                 "containers": [{
-                    "name": "reconciler", "image": "dr-drill/reconciler:1",
-                    "command": ["python", "-m", "orchestrator.reconciler"],
+                    "name": "agent", "image": "dr-drill/agent:1",
+                    "command": ["python", "-m", "orchestrator.agent"],
                     "envFrom": [{"secretRef": {"name": "manifest-reconciler"}}]}]}}}})
 
 

@@ -87,9 +87,12 @@ def main() -> None:
     """Serve the zone that the configuration file names."""
     config = json.loads(Path(sys.argv[1]).read_text())
     zone = ZoneCopy()
-    server = DNSServer(zone, address=config["host"], port=config["port"], logger=_Silent())
+    def server(*, tcp: bool) -> DNSServer:
+        return DNSServer(zone, address=config["host"], port=config["port"], tcp=tcp, logger=_Silent())
+
     threading.Thread(target=_copy_forever, args=(config, zone), daemon=True).start()
-    server.start()
+    server(tcp=True).start_thread()
+    server(tcp=False).start()
 
 
 class _Silent:

@@ -1,0 +1,66 @@
+"""The agent of one region: ``python -m orchestrator.agent`` runs its curated set (:mod:`curated`).
+
+One pod, because on a standby every pod counts. A plugin that fails keeps no other from its turn.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import boto3
+import httpx
+from botocore.config import Config
+
+from orchestrator.curated import CURATED, Surroundings
+from orchestrator.facts import Sources
+from orchestrator.kubernetes_region import KubernetesRegion
+from orchestrator.region_view import Duty, RegionView
+
+TURN_S = 2.0
+
+
+def surroundings(env: Mapping[str, str]) -> Surroundings:
+    """The region, from the agent's environment variables."""
+    ca = Path("ca.crt")
+    ca.write_bytes(base64.b64decode(env["KUBE_CA"]))
+    sources = Sources(env["AGENT_REGION"], env["AWS_ENDPOINT"], env["AWS_ACCESS_KEY_ID"],
+                      env["AWS_SECRET_ACCESS_KEY"], env["GLOBAL_CLUSTER"], env["DB_CLUSTER"])
+    return Surroundings(
+        view=RegionView(),
+        control=httpx.Client(base_url=env["CONTROL_URL"], timeout=5,
+                             headers={"authorization": f"Bearer {env['CONTROL_TOKEN']}"}),
+        kube=KubernetesRegion.at(env["KUBE_SERVER"], env["KUBE_TOKEN"], str(ca)), sources=sources,
+        iam=boto3.client(
+            "iam", endpoint_url=env["GLOBAL_AWS_ENDPOINT"], region_name="us-east-1",
+            aws_access_key_id=sources.access_key, aws_secret_access_key=sources.secret_key,
+            config=Config(connect_timeout=1, read_timeout=3, retries={"max_attempts": 0})),
+        orders_bucket=env["ORDERS_BUCKET"], cluster=env["CLUSTER_ID"],
+        rpo_bound=float(env.get("RPO_BOUND") or "0") or None)
+
+
+def turns(duties: Mapping[str, Duty], view: RegionView) -> None:
+    """One turn of each plugin, in the order of their declaration."""
+    for name, duty in duties.items():
+        try:
+            duty.turn()
+            view.failing.pop(name, None)
+        except Exception as error:
+            print(f"{name} failed, trying again: {error!r}", flush=True)
+            view.failing[name] = repr(error)
+
+
+def main() -> None:
+    """Take turns for ever."""
+    around = surroundings(os.environ)
+    duties = {plugin.name: plugin.duty(around) for plugin in CURATED if plugin.duty is not None}
+    while True:
+        turns(duties, around.view)
+        time.sleep(TURN_S)
+
+
+if __name__ == "__main__":
+    main()
