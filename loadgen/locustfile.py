@@ -30,6 +30,7 @@ from locust import User, constant_pacing, events, task
 from urllib3.exceptions import HTTPError
 
 from harness.lines import LinesClient
+from harness.names import NameCache
 from loadgen.shapes import BY_DAG, SHAPES, Shape
 
 CONFIG: dict[str, Any] = json.loads(Path(os.environ["DR_DRILL_LOAD"]).read_text())
@@ -45,6 +46,7 @@ _numbers = itertools.count()
 _resolver = dns.resolver.Resolver(configure=False)
 _resolver.nameservers, _resolver.port = [CONFIG["dns"][0]], CONFIG["dns"][1]
 _resolver.lifetime = 2.0
+_names = NameCache()
 NAMES_OVER_TCP = "DR_DRILL_NAMES_OVER_TCP" in os.environ
 """Set on another host, where names are asked for through SSH (see ``loadgen.worker``)."""
 
@@ -64,7 +66,7 @@ class DeploymentUser(User):
         if self.deployment is None:
             return
         self.share = HEADROOM * CONFIG["concurrent_tasks"] / len(deployments)
-        self.address, self.expires = "", 0.0
+        self.address = ""
         self.client: airflow.ApiClient | None = None
         self.chance = random.Random(f"{CONFIG['seed']}/{self.deployment['name']}")
         self.witness: LinesClient | None = None
@@ -89,7 +91,7 @@ class DeploymentUser(User):
                 missing -= shape.width
                 self.next = self._choose()
         except (ApiException, HTTPError, OSError, dns.exception.DNSException):
-            self.expires, self.client = 0.0, None
+            self.client = None
 
     def _choose(self) -> Shape:
         """Which shape comes next: drawn once, so that the mix does not depend on what fits first."""
@@ -125,12 +127,13 @@ class DeploymentUser(User):
 
     def _api(self) -> airflow.ApiClient:
         """A client for where the hostname points now."""
-        if time.monotonic() >= self.expires:
-            answer = _resolver.resolve(self.deployment["hostname"], "A", tcp=NAMES_OVER_TCP)
-            address = str(answer[0])
-            self.expires = time.monotonic() + (answer.rrset.ttl if answer.rrset else 1)
-            if address != self.address:
-                self.address, self.client = address, None
+        hostname = self.deployment["hostname"]
+        address = _names.address(hostname)
+        if address is None:
+            answer = _resolver.resolve(_names.to_ask(hostname), "A", tcp=NAMES_OVER_TCP)
+            address = _names.learn(hostname, answer)
+        if address != self.address:
+            self.address, self.client = address, None
         if self.client is None:
             configuration = airflow.Configuration(
                 host=f"http://{self.address}:{CONFIG['port']}", access_token=self._login())

@@ -47,6 +47,7 @@ class OrchestratorConfig(BaseModel):
     hosted_zone_id: str
     domain: str
     dns_ttl: int = 5
+    """Of the ingress record, the one that a failover moves; seconds."""
     aws_access_key: str = Field(repr=False)
     aws_secret_key: str = Field(repr=False)
     api_token: str = Field(repr=False)

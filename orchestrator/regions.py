@@ -16,6 +16,8 @@ from orchestrator.config import OrchestratorConfig, RegionConfig
 from orchestrator.kubernetes_region import KubernetesRegion
 from orchestrator.orders import Orders
 
+ALIAS_TTL_S = 300
+"""Of a Deployment's hostname, which is an alias for good; only the ingress record moves."""
 AWS = Config(connect_timeout=2, read_timeout=5, retries={"max_attempts": 0})
 
 
@@ -129,11 +131,11 @@ class GlobalServices:
 
     def point_ingress_at(self, address: str) -> None:
         """Move the one top-level ingress record (all hostnames are CNAMEs of it)."""
-        self._upsert(f"ingress.{self._config.domain}", "A", address)
+        self._upsert(f"ingress.{self._config.domain}", "A", address, self._config.dns_ttl)
 
     def add_hostname(self, hostname: str) -> None:
         """A Deployment's hostname, as a CNAME of the ingress record."""
-        self._upsert(hostname, "CNAME", f"ingress.{self._config.domain}")
+        self._upsert(hostname, "CNAME", f"ingress.{self._config.domain}", ALIAS_TTL_S)
 
     def ensure_role(self, name: str) -> None:
         """An IAM role; one that exists already is as good."""
@@ -142,11 +144,11 @@ class GlobalServices:
         except self.iam.exceptions.EntityAlreadyExistsException:
             return
 
-    def _upsert(self, name: str, kind: str, value: str) -> None:
+    def _upsert(self, name: str, kind: str, value: str, ttl: int) -> None:
         self.route53.change_resource_record_sets(
             HostedZoneId=self._config.hosted_zone_id,
             ChangeBatch={"Changes": [{"Action": "UPSERT", "ResourceRecordSet": {
-                "Name": name, "Type": kind, "TTL": self._config.dns_ttl,
+                "Name": name, "Type": kind, "TTL": ttl,
                 "ResourceRecords": [{"Value": value}]}}]},
         )
 

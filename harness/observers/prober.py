@@ -5,8 +5,8 @@ JSON line for each probe and ends when its parent is gone.
 
 Each probe asks a Deployment's REST API for the number of its canary's successful runs, which is cheap
 for the API server; when that number has changed, it also asks for the latest one: when was the last
-task that succeeded *scheduled*? The addresses come from DNS, kept no longer than the answer's TTL, as
-a well-behaved client does.
+task that succeeded *scheduled*? The addresses come from DNS, each record kept no longer than its
+TTL, as a well-behaved client does.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ import dns.asyncresolver
 import dns.exception
 import uvloop
 
+from harness.names import NameCache
+
 TIMEOUT_S = 8.0
 COUNT_QUERY = "/api/v2/dagStats?dag_ids=canary"
 LATEST_QUERY = "/api/v2/dags/canary/dagRuns/~/taskInstances?state=success&order_by=-start_date&limit=1"
@@ -40,7 +42,6 @@ class Target:
     password: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
     address: str = ""
-    expires: float = 0.0
     successes: int | None = None
     """Successful canary runs when they were last counted."""
     canary: dict[str, Any] | None = None
@@ -57,6 +58,7 @@ class Prober:
         self._resolver = dns.asyncresolver.Resolver(configure=False)
         self._resolver.nameservers, self._resolver.port = [config["dns"][0]], config["dns"][1]
         self._resolver.lifetime = 2.0
+        self._names = NameCache()
 
     async def run(self) -> None:
         """Probe until the parent has closed our input."""
@@ -126,13 +128,14 @@ class Prober:
         return 200
 
     async def _address(self, target: Target) -> str:
-        if time.monotonic() >= target.expires:
-            answer = await self._resolver.resolve(target.hostname, "A")
-            # A new address is a new region: what was counted there before says nothing.
-            if str(answer[0]) != target.address:
-                target.address, target.successes = str(answer[0]), None
-            target.expires = time.monotonic() + (answer.rrset.ttl if answer.rrset else 0)
-        return target.address
+        address = self._names.address(target.hostname)
+        if address is None:
+            answer = await self._resolver.resolve(self._names.to_ask(target.hostname), "A")
+            address = self._names.learn(target.hostname, answer)
+        # A new address is a new region: what was counted there before says nothing.
+        if address != target.address:
+            target.address, target.successes = address, None
+        return address
 
 
 async def _json(

@@ -32,10 +32,11 @@ from harness.environments.embedded.processes import processes_in
 
 CPU_EVERY_S = 10.0
 """The shortest interval between readings."""
-MEMORY_EVERY_S = 120.0
-"""PSS is read rarely: the kernel walks the page tables of every process for it. Not more rarely, or a peak
-would be missed."""
-SHARE = 0.005
+MEMORY_EVERY_S = 300.0
+"""PSS is read rarely: the kernel walks the page tables of every process for it. In between it is read when the
+machine has less memory left than at any reading before (by so much, no sooner than that), for peaks."""
+NEW_PEAK_BYTES, PEAK_EVERY_S = 256 * 1024 * 1024, 20.0
+SHARE = 0.003
 """Of a core, that reading CPU time may take: a large fleet is read less often."""
 TICKS = os.sysconf("SC_CLK_TCK")
 HARNESS_SITES = {"links", "witness", "users", "prober"}
@@ -138,20 +139,32 @@ class Meter:
         return "servers", _server(pid, site)
 
 
+class MemoryClock:
+    """When PSS is due: now and then, and at each new peak of what the whole machine uses."""
+
+    def __init__(self) -> None:
+        self._last, self._least_left = -MEMORY_EVERY_S, float("inf")
+
+    def due(self, now: float, left: float) -> bool:
+        """``now``: monotonic seconds; ``left``: bytes that the machine has left. Counts as a reading if so."""
+        peak = left < self._least_left - NEW_PEAK_BYTES and now - self._last >= PEAK_EVERY_S
+        if not peak and now - self._last < MEMORY_EVERY_S:
+            return False
+        self._last, self._least_left = now, min(left, self._least_left)
+        return True
+
+
 def watch(config: dict[str, Any]) -> None:
     """Append readings to a file until killed, or until the harness is gone."""
-    meter = Meter(Path(config["root"]), observer=config["observer"])
-    next_memory = 0.0
+    meter, clock = Meter(Path(config["root"]), observer=config["observer"]), MemoryClock()
     with Path(config["log"]).open("a") as sink:
         while True:
             now, began = time.time(), time.thread_time()
-            memory = time.monotonic() >= next_memory
+            memory = clock.due(time.monotonic(), _memory_left())
             for use in meter.read(memory=memory):
                 sink.write(json.dumps({"t": now, **asdict(use)}, separators=(",", ":")) + "\n")
             sink.flush()
             took = time.thread_time() - began
-            if memory:
-                next_memory = time.monotonic() + MEMORY_EVERY_S
             time.sleep(CPU_EVERY_S if memory else max(CPU_EVERY_S, took / SHARE))
 
 
@@ -173,6 +186,13 @@ def _stat(pid: int) -> tuple[int, int, float, float]:
     own = (int(fields[11]) + int(fields[12])) / TICKS
     reaped = (int(fields[13]) + int(fields[14])) / TICKS
     return int(fields[19]), int(fields[1]), own, reaped
+
+
+def _memory_left() -> float:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024.0
+    return 0.0
 
 
 def _pss(pid: int) -> float:

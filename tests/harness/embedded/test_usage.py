@@ -4,7 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.environments.embedded.usage import Meter
+from harness.environments.embedded.usage import (
+    MEMORY_EVERY_S,
+    NEW_PEAK_BYTES,
+    PEAK_EVERY_S,
+    MemoryClock,
+    Meter,
+)
 from tests.harness.embedded.conftest import until
 
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
@@ -57,3 +63,14 @@ def test_what_has_ended_stays_in_the_sum(tmp_path: Path) -> None:
         busy.kill()
         busy.wait()
     assert scheduler() == before
+
+
+def test_memory_is_read_now_and_then_and_at_each_new_peak() -> None:
+    clock, left = MemoryClock(), 10e9
+    assert clock.due(0.0, left)
+    assert not clock.due(PEAK_EVERY_S, left - NEW_PEAK_BYTES / 2)  # no new peak worth the reading
+    assert not clock.due(PEAK_EVERY_S - 1, left - 2 * NEW_PEAK_BYTES)  # too soon
+    assert clock.due(PEAK_EVERY_S, left - 2 * NEW_PEAK_BYTES)
+    assert not clock.due(2 * PEAK_EVERY_S, left - 2 * NEW_PEAK_BYTES)
+    assert clock.due(PEAK_EVERY_S + MEMORY_EVERY_S, left)
+    assert not clock.due(2 * PEAK_EVERY_S + MEMORY_EVERY_S, left - NEW_PEAK_BYTES)  # there was a higher one

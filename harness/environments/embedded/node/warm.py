@@ -14,6 +14,7 @@ own database (:func:`connect_to`) before the first connection.
 from __future__ import annotations
 
 import asyncio
+import base64
 import functools
 import gc
 import json
@@ -35,6 +36,7 @@ WARM_POSTGRES = Service("warm-postgres", 20, 5432)
 WARM_SETTINGS = {
     "AIRFLOW__API_AUTH__JWT_SECRET": "replaced-in-every-pod-before-anything-is-signed-0123456789",
     "AIRFLOW__API__SECRET_KEY": "replaced-in-every-pod",
+    "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
     "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "s3://replaced-in-every-pod/logs",
     # Nobody listens there: what is read while warming up is an error message.
     "AIRFLOW_CONN_AWS_DEFAULT": "aws://x:x@/?region_name=us-east-1&endpoint_url=http%3A%2F%2F127.0.0.1%3A9",
@@ -42,6 +44,10 @@ WARM_SETTINGS = {
 }
 """What every pod has of its own. All else comes from the platform (``node/image.json``), because
 Airflow reads part of its settings while it is imported, and that happens here."""
+STORED = {
+    "/api/v2/variables": {"key": "warm", "value": "warm"},
+    "/api/v2/connections": {"connection_id": "warm", "conn_type": "postgres", "password": "warm"}}
+"""What is stored while warming up, because reading it (and decrypting it) is what pods will do."""
 WARM_DAGS = ("chain", "canary")
 _target: dict[str, Any] = {}
 
@@ -193,14 +199,18 @@ async def _api_requests(app: Any) -> None:
         async with httpx.AsyncClient(transport=transport, base_url="http://warm") as client:
             login = await client.post("/auth/token", json={"username": "admin", "password": "warm"})
             client.headers["authorization"] = f"Bearer {login.json()['access_token']}"
+            for path, body in STORED.items():
+                answer = await client.post(path, json=body)
+                if answer.status_code != 409:  # it is there from the first time
+                    answer.raise_for_status()
             for path in ("/api/v2/version", "/api/v2/monitor/health", "/api/v2/variables",
                          "/api/v2/connections", "/api/v2/variables/warm", "/api/v2/connections/warm",
+                         "/api/v2/dags/canary/dagRuns/~/taskInstances?state=success"
+                         "&order_by=start_date&limit=1",
                          "/api/v2/dagStats", "/api/v2/dagStats?dag_ids=canary",
                          "/api/v2/dags/canary/dagRuns/~/taskInstances?state=success"
                          "&order_by=-start_date&limit=1"):
-                answer = await client.get(path)
-                if answer.status_code != 404:
-                    answer.raise_for_status()
+                (await client.get(path)).raise_for_status()
             paused = await client.patch("/api/v2/dags/canary", json={"is_paused": False})
             paused.raise_for_status()
             for dag in WARM_DAGS:
