@@ -9,7 +9,8 @@ again at the end of the run, once the old region is back, is counted as lost *an
 It does **not** mean: what *would* have been lost at another moment (see ``exposure``), nor anything
 about writes that were never acknowledged: those are ``unknown``, and may be there (``recovered``) or
 not. Of a region that dies the acknowledgements of its last 30 ms may never have reached the witness (it is
-told in batches); they are not counted. ``phantom`` writes are there and were never attempted; there must be none.
+told in batches); they are not counted. ``phantom`` writes are there and were never attempted; there must be
+none.
 """
 
 from __future__ import annotations
