@@ -65,8 +65,8 @@ class Stage:
         self.load.start(self.fleet.load_config(asked, self.seed))
         if self.workers.elsewhere:
             here = f"{getpass.getuser()}@{socket.gethostname()}"
-            self.progress.say(f"waiting for {self.workers.elsewhere} Locust workers on other hosts; on each: "
-                              f"./dev drill worker --through {here} {self.load.config}")
+            self.progress.say(f"waiting for {self.workers.elsewhere} Locust worker(s) on other hosts; "
+                              f"on each: ./dev drill worker --through {here} {self.load.config}")
 
     @property
     def fleet(self) -> Fleet:
