@@ -1,14 +1,17 @@
 """The agent of one region: ``python -m orchestrator.agent`` runs its curated set (:mod:`curated`).
 
-One pod, because on a standby every pod counts. A plugin that fails keeps no other from its turn.
+One pod, because on a standby every pod counts. A plugin that fails keeps no other from its turn. It is ready
+once it has been told what its region is to be: until then a node that comes back starts nothing else.
 """
 
 from __future__ import annotations
 
 import base64
 import os
+import threading
 import time
 from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
@@ -21,6 +24,7 @@ from orchestrator.kubernetes_region import KubernetesRegion
 from orchestrator.region_view import Duty, RegionView
 
 TURN_S = 2.0
+READY_PORT = 8081
 
 
 def surroundings(env: Mapping[str, str]) -> Surroundings:
@@ -53,9 +57,31 @@ def turns(duties: Mapping[str, Duty], view: RegionView) -> None:
             view.failing[name] = repr(error)
 
 
+def serve_readiness(view: RegionView, host: str, port: int = READY_PORT) -> ThreadingHTTPServer:
+    """Answer readiness probes in the background.
+
+    Raises:
+        OSError: when the address is taken.
+    """
+
+    class Readiness(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if view.told else 503)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """A probe every second is nothing to log."""
+
+    server = ThreadingHTTPServer((host, port), Readiness)
+    threading.Thread(target=server.serve_forever, name="readiness", daemon=True).start()
+    return server
+
+
 def main() -> None:
     """Take turns for ever."""
     around = surroundings(os.environ)
+    serve_readiness(around.view, os.environ["POD_IP"])
     duties = {plugin.name: plugin.duty(around) for plugin in CURATED if plugin.duty is not None}
     while True:
         turns(duties, around.view)

@@ -90,6 +90,7 @@ class Reconciler:
             self._apply(wanted["manifests"])
             state.applied, state.stopped, state.looked = int(wanted["generation"]), False, time.monotonic()
             state.unwanted, state.drift = set(), []
+            view.told = True
             print(f"applied generation {state.applied}, active: {wanted['active']}", flush=True)
         elif time.monotonic() - state.looked > DRIFT_S:
             fresh = self._control.get(self._path, params={"have": 0}).raise_for_status().json()

@@ -13,6 +13,8 @@ from orchestrator.facts import RegionFacts
 class RegionView:
     """Each field is written by one plugin and read by the others."""
 
+    told: bool = False
+    """Whether the control plane has said, since the agent started, what this region is to be, and it is."""
     active: bool = False
     """Whether Airflow is to run here (manifest reconciler)."""
     wanted: list[dict[str, Any]] = field(default_factory=list)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from orchestrator.agent import turns
+from orchestrator.agent import serve_readiness, turns
 from orchestrator.curated import CURATED
 from orchestrator.iam_controller import IamController
 from orchestrator.region_view import RegionView
@@ -104,3 +105,16 @@ def test_it_looks_again_when_there_are_more_deployments_and_not_before(view: Reg
     view.wanted.append(account("c-east"))
     controller.turn()
     assert (iam.asked, view.missing_roles) == (2, ["c-east"])
+
+
+def test_an_agent_is_ready_once_it_has_been_told_what_its_region_is_to_be() -> None:
+    view = RegionView()
+    server = serve_readiness(view, "127.0.0.1", 0)
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        assert httpx.get(url).status_code == 503
+        view.told = True
+        assert httpx.get(url).status_code == 200
+    finally:
+        server.shutdown()
+        server.server_close()

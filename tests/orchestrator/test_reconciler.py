@@ -136,6 +136,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
 
 def test_it_applies_a_generation_once_and_says_which(world: World) -> None:
     assert world.kube.applied == 1
+    assert world.view.told
     world.turn()
     assert world.kube.applied == 1
     assert world.control.reports[-1]["generation"] == 1

@@ -125,6 +125,7 @@ def bootstrap(pair: EmbeddedPair, role: str) -> None:
                 "containers": [{
                     "name": "agent", "image": "dr-drill/agent:1",
                     "command": ["python", "-m", "orchestrator.agent"],
+                    "readinessProbe": {"httpGet": {"path": "/", "port": 8081}, "periodSeconds": 1},
                     "envFrom": [{"secretRef": {"name": "manifest-reconciler"}}]}]}}}})
 
 

@@ -188,13 +188,13 @@ class NodeAgent:
         await self._remove(pod)
 
     async def _let_critical_first(self, pod: RunningPod) -> None:
-        """Hold an ordinary pod back until every critical one has been started.
+        """Hold an ordinary pod back until every critical one is ready (elsewhere: a startup taint).
 
-        A node that comes back after an outage finds the pods of its old reign: what tells the region
-        that it is the standby now must not wait behind them.
+        A node that comes back after an outage finds the pods of its old reign. What tells the region
+        that it is the standby now is critical, and ready once it knows: then they are gone.
         """
-        while not _critical(pod.obj) and any(
-                _critical(other.obj) and other.pid is None for other in self._pods.values()):
+        while not _critical(pod.obj) and not pod.obj["metadata"].get("deletionTimestamp") and any(
+                _critical(other.obj) and not other.ready for other in self._pods.values()):
             await asyncio.sleep(0.05)
 
     async def _start_cold(self, pod: RunningPod, argv: list[str], env: dict[str, str]) -> int:
