@@ -42,6 +42,8 @@ class Target:
     password: str = field(repr=False)
     token: str | None = field(default=None, repr=False)
     address: str = ""
+    client: aiohttp.ClientSession | None = field(default=None, repr=False)
+    """A connection to this address, for this hostname only."""
     successes: int | None = None
     """Successful canary runs when they were last counted."""
     canary: dict[str, Any] | None = None
@@ -59,36 +61,39 @@ class Prober:
         self._resolver.nameservers, self._resolver.port = [config["dns"][0]], config["dns"][1]
         self._resolver.lifetime = 2.0
         self._names = NameCache()
+        self._retiring: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Probe until the parent has closed our input."""
         stopped = asyncio.Event()
         asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopped.set)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as client:
-            loop = asyncio.get_running_loop()
-            running: set[asyncio.Task[None]] = set()
-            begin, tick = loop.time(), 0
-            spread = self._interval / max(1, len(self._targets))
-            while not stopped.is_set():
-                target = self._targets[tick % len(self._targets)]
-                due = begin + tick * spread
-                tick += 1
-                if (wait := due - loop.time()) > 0:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stopped.wait(), wait)
-                task = loop.create_task(self._probe(client, target, loop.time() - due))
-                running.add(task)
-                task.add_done_callback(running.discard)
-            if running:
-                await asyncio.wait(running, timeout=TIMEOUT_S)
+        loop = asyncio.get_running_loop()
+        running: set[asyncio.Task[None]] = set()
+        begin, tick = loop.time(), 0
+        spread = self._interval / max(1, len(self._targets))
+        while not stopped.is_set():
+            target = self._targets[tick % len(self._targets)]
+            due = begin + tick * spread
+            tick += 1
+            if (wait := due - loop.time()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopped.wait(), wait)
+            task = loop.create_task(self._probe(target, loop.time() - due))
+            running.add(task)
+            task.add_done_callback(running.discard)
+        if running:
+            await asyncio.wait(running, timeout=TIMEOUT_S)
+        for target in self._targets:
+            if target.client is not None:
+                await target.client.close()
 
-    async def _probe(self, client: aiohttp.ClientSession, target: Target, late: float) -> None:
+    async def _probe(self, target: Target, late: float) -> None:
         sent, loop = time.time(), asyncio.get_running_loop()
         began = loop.time()
         outcome, error = "failed", None
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                status = await self._ask(client, target)
+                status = await self._ask(await self._client(target), target)
             outcome, error = ("ok", None) if status == 200 else ("failed", f"HTTP {status}")
         except TimeoutError:
             outcome, error = "unknown", "no answer in time"
@@ -104,7 +109,7 @@ class Prober:
 
     async def _ask(self, client: aiohttp.ClientSession, target: Target) -> int:
         """The status of the answer; ``target.canary`` is up to date when it is 200."""
-        base = f"http://{await self._address(target)}:{self._port}"
+        base = f"http://{target.address}:{self._port}"
         host = {"host": target.hostname}
         if target.token is None:
             status, body = await _json(client.post(
@@ -127,15 +132,31 @@ class Prober:
             target.canary, target.successes = _canary(body), successes
         return 200
 
-    async def _address(self, target: Target) -> str:
+    async def _client(self, target: Target) -> aiohttp.ClientSession:
+        """A client for where the hostname points now; it keeps its connection between probes."""
         address = self._names.address(target.hostname)
         if address is None:
             answer = await self._resolver.resolve(self._names.to_ask(target.hostname), "A")
             address = self._names.learn(target.hostname, answer)
-        # A new address is a new region: what was counted there before says nothing.
-        if address != target.address:
+        if target.client is None or address != target.address:
+            if target.client is not None:
+                self._retire(target.client)
+            # A new address is a new region: what was counted there before says nothing.
             target.address, target.successes = address, None
-        return address
+            target.client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(
+                limit=0, keepalive_timeout=2 * self._interval))
+        return target.client
+
+    def _retire(self, client: aiohttp.ClientSession) -> None:
+        """Close a client once the probes that use it have ended, one way or the other."""
+
+        async def close() -> None:
+            await asyncio.sleep(TIMEOUT_S)
+            await client.close()
+
+        task = asyncio.get_running_loop().create_task(close())
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
 
 async def _json(

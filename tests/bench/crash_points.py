@@ -146,6 +146,18 @@ class Bench:
         self.outcomes["split-brain writes"] += sum(r["t"] > promoted for r in old)
         self._since = promoted
 
+    def table(self) -> Table:
+        """What it came to so far."""
+        table = Table("what", "count", box=None)
+        for name, count in self.outcomes.items():
+            table.add_row(name, str(count))
+        for kind, seconds in self.own_seconds.items():
+            if seconds:
+                middle = sorted(seconds)[len(seconds) // 2]
+                table.add_row(f"own steps of a {kind}, median and most", f"{middle:.1f} s, {max(seconds):.1f} s")
+        table.add_row("orchestrator killed at a crash point", str(len(self.pair.orchestrator_crashes())))
+        return table
+
     def _acks(self) -> list[dict[str, Any]]:
         found = (json.loads(line) for line in self.pair.witness_log.read_text().splitlines()
                  if line.endswith("}"))
@@ -178,6 +190,7 @@ def main() -> None:
     console = Console()
     console.print(describe(), f"seed {asked.seed}")
     pair = EmbeddedPair(f"bench-{os.getpid()}", PairSettings(task_seconds=5))
+    bench = None
     try:
         pair.up()
         fleet = Fleet(pair, asked.deployments)
@@ -191,16 +204,11 @@ def main() -> None:
             began = time.monotonic()
             killed = bench.move(kind, disturbed=not asked.undisturbed)
             console.print(f"{number + 1:4} {kind}: {killed}, {time.monotonic() - began:.1f} s")
-        table = Table("what", "count", box=None)
-        for name, count in bench.outcomes.items():
-            table.add_row(name, str(count))
-        for kind, seconds in bench.own_seconds.items():
-            if seconds:
-                middle = sorted(seconds)[len(seconds) // 2]
-                table.add_row(f"own steps of a {kind}, median and most", f"{middle:.1f} s, {max(seconds):.1f} s")
-        table.add_row("orchestrator killed at a crash point", str(len(pair.orchestrator_crashes())))
-        console.print(table)
+    except KeyboardInterrupt:
+        console.print("interrupted; so far:")
     finally:
+        if bench is not None:
+            console.print(bench.table())
         pair.down()
 
 

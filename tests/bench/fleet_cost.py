@@ -28,6 +28,8 @@ from harness.schema import LedgerSpec
 from loadgen.load import LocustUsers
 from tests.bench.machine import describe
 
+UP_S = 900.0
+"""How long the idle fleet may take to be there."""
 LOAD_S = 600.0
 """How long the load may take to be there."""
 FULL_SCALE = load(Path(__file__).parents[2] / "drills" / "full-scale.yaml").drill.fleet
@@ -58,6 +60,8 @@ def main() -> None:
         fleet.create(FULL_SCALE.environment)
         while not fleet.healthy():
             pair.check()
+            if time.monotonic() - began > UP_S:
+                raise TimeoutError(f"the fleet was not healthy within {UP_S:.0f} s")
             time.sleep(0.5)
         console.print(f"{asked.deployments} Deployments up after {time.monotonic() - began:.0f} s")
         fleet.describe()

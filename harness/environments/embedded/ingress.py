@@ -1,7 +1,9 @@
 """The ingress of a region: from a Deployment's hostname to a ready pod.
 
 ``python -m harness.environments.embedded.ingress SITE``. It follows Ingresses, Services and Pods,
-reads the Host of a request and joins its connection to a ready pod's.
+reads the Host of a request and joins its connection to a ready pod's. The connection is that host's from then
+on: a client that pools its connections by address and sends a request for another hostname down this one is told
+so (421, Misdirected Request).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from harness.environments.embedded.addresses import INGRESS
@@ -19,6 +22,7 @@ from harness.environments.embedded.site import SiteConfig
 
 Object = dict[str, Any]
 HEAD_MOST = 64 * 1024
+METHODS = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"HEAD ", b"OPTIONS ")
 
 
 class Ingress:
@@ -29,7 +33,7 @@ class Ingress:
         self._kube = KubeClient(site)
         self._objects: dict[str, dict[str, Object]] = {"ingresses": {}, "services": {}, "pods": {}}
         self._routes: dict[str, list[tuple[str, int]]] = {}
-        self._turn = itertools.count()
+        self._proxy = Proxy(lambda host: self._routes.get(host))
 
     async def run(self) -> None:
         """Serve until killed."""
@@ -38,7 +42,7 @@ class Ingress:
             group.create_task(self._follow("services", "/api/v1/services"))
             group.create_task(self._follow("pods", "/api/v1/pods"))
             server = await asyncio.start_server(
-                self._connected, self._site.own(INGRESS), INGRESS.port, limit=HEAD_MOST)
+                self._proxy.connected, self._site.own(INGRESS), INGRESS.port, limit=HEAD_MOST)
             group.create_task(server.serve_forever())
 
     async def _follow(self, kind: str, path: str) -> None:
@@ -82,12 +86,22 @@ class Ingress:
                     ]
         return routes
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+class Proxy:
+    """Joins connections by the host that they ask for."""
+
+    def __init__(self, backends: Callable[[str], list[tuple[str, int]] | None]) -> None:
+        """``backends``: a host's ready pods; None where nobody has that name."""
+        self._backends = backends
+        self._turn = itertools.count()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client."""
         far: asyncio.StreamWriter | None = None
         try:
             head = await reader.readuntil(b"\r\n\r\n")
             host = _host(head)
-            backends = self._routes.get(host)
+            backends = self._backends(host)
             if backends is None:
                 await _refuse(writer, 404, f"no Deployment has the hostname {host}")
                 return
@@ -100,10 +114,12 @@ class Ingress:
             except OSError:
                 await _refuse(writer, 502, f"{host}: its pod does not answer")
                 return
-            far.write(_closing(head))
-            up = asyncio.create_task(_pump(reader, far))
+            far.write(head)
+            up = asyncio.create_task(_pump_requests(reader, far, host))
             down = asyncio.create_task(_pump(back, writer))
-            await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({up, down}, return_when=asyncio.FIRST_COMPLETED)
+            if up in done and not up.result():
+                await _refuse(writer, 421, f"this connection is for {host}; open another one")
             up.cancel()
             down.cancel()
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
@@ -115,15 +131,22 @@ class Ingress:
                         end.close()
 
 
-def _closing(head: bytes) -> bytes:
-    """The head with ``Connection: close``.
-
-    A client that pools its connections by address would otherwise send the next request, for another
-    hostname, down this one.
-    """
-    lines = head.split(b"\r\n")
-    kept = [line for line in lines if not line.lower().startswith(b"connection:")]
-    return b"\r\n".join([kept[0], b"Connection: close", *kept[1:]])
+async def _pump_requests(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str
+) -> bool:
+    """Carry requests for one host until the client is done; False when one is for another host."""
+    with contextlib.suppress(OSError):
+        while data := await reader.read(HEAD_MOST):
+            # A client waits for its answer, so what begins like a request is one.
+            while data.startswith(METHODS) and b"\r\n\r\n" not in data and len(data) < HEAD_MOST:
+                if not (more := await reader.read(HEAD_MOST)):
+                    break
+                data += more
+            if data.startswith(METHODS) and _host(data.partition(b"\r\n\r\n")[0]) != host:
+                return False
+            writer.write(data)
+            await writer.drain()
+    return True
 
 
 def _host(head: bytes) -> str:
