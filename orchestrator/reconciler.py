@@ -107,9 +107,14 @@ class Reconciler:
             self._settle()
 
     def _apply(self, manifests: list[dict[str, Any]]) -> None:
-        """Apply what is wanted otherwise than before; all of it where Airflow was stopped out of turn."""
-        known = {} if self.state.stopped else {key_of(manifest): manifest for manifest in self._view.wanted}
-        self._kube.apply_all([m for m in manifests if known.get(key_of(m)) != m])
+        """Apply what is wanted otherwise than before, or is not there as it is wanted.
+
+        Both, because others write here too (a failover inflates the region itself), and because what is in
+        a Secret cannot be compared.
+        """
+        known = {key_of(manifest): manifest for manifest in self._view.wanted}
+        differ = {difference.key for difference in differences(self._there(), manifests)}
+        self._kube.apply_all([m for m in manifests if key_of(m) in differ or known.get(key_of(m)) != m])
         self._view.wanted = manifests
 
     def _settle(self) -> None:
@@ -132,11 +137,14 @@ class Reconciler:
         except (BotoCoreError, ClientError) as error:
             print(f"no orders to be read: {error!r}", flush=True)
 
+    def _there(self) -> dict[Key, dict[str, Any]]:
+        """All that is there of any Deployment."""
+        return {key: obj for api, kind in KINDS for key, obj in self._kube.list_managed(api, kind).items()}
+
     def _put_right(self) -> list[str]:
         """Differences between what is wanted and what is there, after having removed them."""
         wanted = self._view.wanted
-        there = {key: obj for api, kind in KINDS
-                 for key, obj in self._kube.list_managed(api, kind).items()}
+        there = self._there()
         found = differences(there, wanted)
         if found:
             self._kube.apply_all([d.wanted for d in found])
