@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import time
 from typing import Any
 
 import httpx
