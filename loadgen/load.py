@@ -68,9 +68,12 @@ class LocustUsers:
         """Start one user a Deployment (``config``: see ``loadgen.locustfile``)."""
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self.config
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # Whole from the moment it is there: a worker elsewhere may be waiting for it.
+        new = path.with_suffix(".new")
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "w") as sink:
             json.dump({**config, "workers": max(1, self.workers.count)}, sink)
+        os.replace(new, path)
         # Every worker gets as many users as the largest share; those without a Deployment idle.
         parts = max(1, self.workers.count)
         users = str(parts * -(-len(config["deployments"]) // parts))
