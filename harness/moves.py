@@ -58,6 +58,7 @@ def _move(stage: Stage, kind: Kind, spec: Any) -> None:
         stage.progress.say(f"the orchestrator died at {', '.join(crashes)}, and went on")
     completed = record["endedAt"] if record and record["endedAt"] else time.time()
     stage.journal.append("transition.completed", kind=kind, at=completed, steps=_steps(record))
+    stage.t_moved = completed
     stage.progress.say(f"{kind} finished {completed - accepted:.1f} s after it was accepted")
 
 

@@ -91,7 +91,7 @@ def settle(stage: Stage, spec: Any) -> None:
 
     def settled() -> bool:
         nonlocal quiet_since, keys
-        if stage.up_since(stage.t_fault or 0.0) < len(stage.fleet.members):
+        if stage.up_since(stage.restored_from) < len(stage.fleet.members):
             quiet_since = None
             return False
         quiet_since = quiet_since or time.monotonic()

@@ -49,6 +49,8 @@ class Stage:
         """Where Airflow is to run."""
         self.t_fault: float | None = None
         """When the outage began that has not been settled yet (wall-clock seconds)."""
+        self.t_moved: float | None = None
+        """When the orchestrator had finished its last move (wall-clock seconds)."""
         self.undo: list[dict[str, Any]] = []
         """How to take back what is broken, the latest last."""
         self.snapshots = 0
@@ -83,6 +85,15 @@ class Stage:
     def look(self, name: str, ok: bool, detail: str) -> None:
         """Write down what was looked at, whether it is so, and what was seen."""
         self.journal.append("check", name=name, ok=ok, detail=detail)
+
+    @property
+    def restored_from(self) -> float:
+        """Since when a canary that was scheduled shows that its Deployment is up again.
+
+        Not before the last move had ended: what the region that was left scheduled while it was being left is
+        seen in the other one too, and shows nothing of it.
+        """
+        return max(self.t_fault or 0.0, self.t_moved or 0.0)
 
     def up_since(self, t: float) -> int:
         """How many Deployments have a canary success scheduled after ``t``, seen just now."""
@@ -127,7 +138,7 @@ class Stage:
         states = dict(self.sampling.states) if self.sampling else {}
         self.progress.show({
             "phase": self.phase, "fleet": self.drill.fleet.deployments,
-            "up": self.up_since(self.t_fault or 0.0) if self.probes
+            "up": self.up_since(self.restored_from) if self.probes
             else self.launched.ready if self.launched else 0, "states": states,
             "running": states.get("running", 0), "asked": self.drill.fleet.concurrent_tasks,
             "since_fault": time.time() - self.t_fault if self.t_fault else None})
