@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -33,11 +33,9 @@ def echo(sites: Sites, service: Service = AWS) -> Iterator[None]:
             threading.Thread(target=answer, args=(peer,), daemon=True).start()
 
     def answer(peer: socket.socket) -> None:
-        try:
+        with peer, suppress(OSError):
             while data := peer.recv(65536):
                 peer.sendall(data)
-        except OSError:
-            return
 
     threading.Thread(target=serve, daemon=True).start()
     try:
