@@ -14,9 +14,7 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import boto3
 import httpx
-from botocore.config import Config
 
 from orchestrator.curated import CURATED, Surroundings
 from orchestrator.facts import Sources
@@ -38,10 +36,7 @@ def surroundings(env: Mapping[str, str]) -> Surroundings:
         control=httpx.Client(base_url=env["CONTROL_URL"], timeout=5,
                              headers={"authorization": f"Bearer {env['CONTROL_TOKEN']}"}),
         kube=KubernetesRegion.at(env["KUBE_SERVER"], env["KUBE_TOKEN"], str(ca)), sources=sources,
-        iam=boto3.client(
-            "iam", endpoint_url=env["GLOBAL_AWS_ENDPOINT"], region_name="us-east-1",
-            aws_access_key_id=sources.access_key, aws_secret_access_key=sources.secret_key,
-            config=Config(connect_timeout=1, read_timeout=3, retries={"max_attempts": 0})),
+        iam=sources.client("iam", env["GLOBAL_AWS_ENDPOINT"]),
         orders_bucket=env["ORDERS_BUCKET"], cluster=env["CLUSTER_ID"],
         rpo_bound=float(env.get("RPO_BOUND") or "0") or None)
 

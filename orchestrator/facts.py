@@ -55,10 +55,10 @@ class Sources:
     global_cluster: str
     db_cluster: str
 
-    def client(self, service: Any) -> Any:
-        """A boto3 client of the region's own endpoint."""
+    def client(self, service: Any, endpoint: str | None = None) -> Any:
+        """A boto3 client of the region's own endpoint, or of another one (IAM's lives elsewhere)."""
         return boto3.client(
-            service, endpoint_url=self.endpoint, region_name=self.region,
+            service, endpoint_url=endpoint or self.endpoint, region_name=self.region,
             aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
             config=Config(connect_timeout=2, read_timeout=4, retries={"max_attempts": 0}))
 

@@ -129,10 +129,11 @@ class Reconciler:
         state = self.state
         try:
             order = self._orders.stopping(self._region)
-            if order <= state.applied:
-                return
-            self._stop(f"told to stop Airflow by the bucket (generation {order})")
-            if not self._kube.airflow_pods():
+            if order > state.applied:
+                self._stop(f"told to stop Airflow by the bucket (generation {order})")
+            # Or told by the control plane itself, and cut off before Airflow had stopped.
+            inactive = state.stopped or not self._view.active
+            if order and inactive and not self._kube.airflow_pods():
                 self._orders.answer(self._region, order)
         except (BotoCoreError, ClientError) as error:
             print(f"no orders to be read: {error!r}", flush=True)

@@ -83,6 +83,9 @@ class Prober:
             task.add_done_callback(running.discard)
         if running:
             await asyncio.wait(running, timeout=TIMEOUT_S)
+        for retiring in self._retiring:
+            retiring.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
         for target in self._targets:
             if target.client is not None:
                 await target.client.close()
@@ -151,8 +154,10 @@ class Prober:
         """Close a client once the probes that use it have ended, one way or the other."""
 
         async def close() -> None:
-            await asyncio.sleep(TIMEOUT_S)
-            await client.close()
+            try:
+                await asyncio.sleep(TIMEOUT_S)
+            finally:
+                await client.close()
 
         task = asyncio.get_running_loop().create_task(close())
         self._retiring.add(task)

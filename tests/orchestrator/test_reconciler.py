@@ -238,6 +238,15 @@ def test_an_order_in_the_bucket_is_obeyed_and_answered_once_nothing_runs(world: 
     assert world.orders.answered("west") == 2
 
 
+def test_one_that_was_told_itself_and_then_cut_off_answers_by_the_bucket(world: World) -> None:
+    world.orders.stop("west", 2)
+    world.control.generation, world.kube.running = 2, 2
+    world.turn()  # told, and Airflow has not stopped yet
+    world.kube.running = 0
+    stops(world)
+    assert world.orders.answered("west") == 2
+
+
 def test_an_order_waits_while_the_control_plane_speaks_for_itself(world: World) -> None:
     world.orders.stop("west", 2)
     assert not stops(world, silent=False)

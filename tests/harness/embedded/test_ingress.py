@@ -34,7 +34,7 @@ class Client:
         for start in range(0, len(text), size):
             self.writer.write(text[start:start + size])
             await self.writer.drain()
-            await asyncio.sleep(0.01 if pieces > 1 else 0)
+            await asyncio.sleep(0.01 if pieces > 1 else 0)  # only so that the pieces do not travel together
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.partition("content-length:")[2].split()[0])
         return int(head.split()[1]), (await self.reader.readexactly(length)).decode().strip()
