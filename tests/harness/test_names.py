@@ -2,13 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import dns.resolver
 import pytest
 from dnslib.server import DNSServer
 
 from harness import names
+from harness.environments.embedded.addresses import DNS, BlockLease, Site
 from harness.environments.embedded.dns import ZoneCopy, _Silent
+from harness.environments.embedded.layout import leases_root
 from harness.names import NameCache
 
 
@@ -30,21 +33,26 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def zone() -> Iterator[tuple[ZoneCopy, dns.resolver.Resolver]]:
-    """The run's own DNS server, over UDP and TCP, with two hostnames of one ingress."""
+def zone(tmp_path: Path) -> Iterator[tuple[ZoneCopy, dns.resolver.Resolver]]:
+    """The run's own DNS server, over UDP and TCP, with two hostnames of one ingress.
+
+    It has leased addresses of its own: of two protocols that want the same port, neither lets
+    the system choose one, and a fixed port of 127.0.0.1 may be anybody's.
+    """
     copy = ZoneCopy()
     point(copy, "127.1.1.1")
-    udp = DNSServer(copy, address="127.0.0.1", port=0, logger=_Silent())
-    port = udp.server.server_address[1]
-    tcp = DNSServer(copy, address="127.0.0.1", port=port, tcp=True, logger=_Silent())
-    for server in (udp, tcp):
+    lease = BlockLease(leases_root())
+    address = lease.acquire(tmp_path).service(Site.OUTSIDE, DNS)
+    servers = [DNSServer(copy, address=address, port=DNS.port, tcp=tcp, logger=_Silent()) for tcp in (False, True)]
+    for server in servers:
         threading.Thread(target=server.server.serve_forever, daemon=True).start()
     resolver = dns.resolver.Resolver(configure=False)
-    resolver.nameservers, resolver.port, resolver.lifetime = ["127.0.0.1"], port, 2.0
+    resolver.nameservers, resolver.port, resolver.lifetime = [address], DNS.port, 2.0
     yield copy, resolver
-    for server in (udp, tcp):
+    for server in servers:
         server.server.shutdown()
         server.server.server_close()
+    lease.release()
 
 
 def point(zone: ZoneCopy, address: str) -> None:
