@@ -37,6 +37,17 @@ def test_the_page_names_each_deployment_and_says_who_never_came_back(story: Stor
     assert "until the promotion" in page
 
 
+def test_the_page_counts_tasks_at_the_fault_and_says_so_when_no_fault_came(story: Story) -> None:
+    run_of_two(story)
+    quiet = story.evidence()
+    page = html.render(document.from_evidence(quiet), quiet)
+    assert "10 task instances asked to run at once (not counted: no fault came that disrupts)" in page
+    story.event(59, "load.at-fault", running=12)
+    counted = story.evidence()
+    page = html.render(document.from_evidence(counted), counted)
+    assert "12 task instances running at the fault (asked: 10)" in page
+
+
 def test_the_parts_of_a_deployments_recovery_add_up_to_its_rto(story: Story) -> None:
     report = document.from_evidence(run_of_two(story).evidence())
     back = report["transitions"][0]["rto"]["deployments"]

@@ -35,8 +35,8 @@ CPU_EVERY_S = 10.0
 MEMORY_EVERY_S = 600.0
 """PSS is read rarely: the kernel walks the page tables of every process for it. In between it is read when the
 machine has less memory left than at any reading before (by so much, no sooner than that), for peaks."""
-NEW_PEAK_BYTES, PEAK_EVERY_S = 512 * 1024 * 1024, 60.0
-SHARE = 0.001
+NEW_PEAK_BYTES, PEAK_EVERY_S = 256 * 1024 * 1024, 60.0
+SHARE = 0.002
 """Of a core, that reading CPU time may take: a large fleet is read less often."""
 TICKS = os.sysconf("SC_CLK_TCK")
 HARNESS_SITES = {"links", "witness", "users", "prober"}
