@@ -9,6 +9,9 @@ from harness import looks
 from harness.orchestrators.base import Kind, OrchestratorFailed
 from harness.stage import PhaseFailed, Stage
 
+MOVE_POLL_S = 0.5
+"""When a move ended is read from the orchestrator's record of it, so this costs no accuracy."""
+
 
 def failover(stage: Stage, spec: Any) -> None:
     """Ask for a failover and wait until the orchestrator has finished it."""
@@ -49,7 +52,7 @@ def _move(stage: Stage, kind: Kind, spec: Any) -> None:
         return state.settled and state.is_failed_over == (kind == "failover")
 
     stage.wait(done, spec.timeout, lambda: PhaseFailed(
-        f"the {kind} did not finish within {spec.timeout:.0f} s"))
+        f"the {kind} did not finish within {spec.timeout:.0f} s"), poll=MOVE_POLL_S)
     record = next((h for h in driver.history() if h["id"] not in known), None)
     stage.look("flag", *looks.flag_shown(stage.fleet, environment, target))
     stage.look("manual-work", *looks.manual_work_listed(stage.fleet, environment))

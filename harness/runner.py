@@ -31,7 +31,7 @@ from harness.stage import SLOW_POLL_S, Aborted, PhaseFailed, Stage
 from loadgen.load import NO_WORKERS, Workers
 
 SAMPLE_INTERVAL_S = 1.0
-SAMPLED_A_SECOND = 6
+SAMPLED_A_SECOND = 4
 """Metadata databases; of a larger fleet samples are taken less often."""
 FLEET_TIMEOUT_S = 300.0
 VERSIONS = ("apache-airflow", "apache-airflow-client", "dbos", "moto", "boto3", "kubernetes",

@@ -8,7 +8,6 @@ import, which are set again below) and then runs what the ``airflow`` command wo
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import random
 import sys
@@ -48,8 +47,6 @@ def take_configuration() -> None:
     from harness.environments.embedded.node.warm import connect_to
 
     random.seed()
-    # What the warm process holds is frozen; what a child makes is mostly short-lived rows and requests.
-    gc.set_threshold(20_000, 20, 50)
     home = Path.cwd()
     if password := os.environ.get("DR_DRILL_ADMIN_PASSWORD"):
         import json
