@@ -16,9 +16,12 @@ import argparse
 import json
 import os
 import random
+import shutil
+import sys
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -185,6 +188,7 @@ def main() -> None:
     options.add_argument("--transitions", type=int, default=20)
     options.add_argument("--deployments", type=int, default=2)
     options.add_argument("--undisturbed", action="store_true")
+    options.add_argument("--logs", type=Path, help="a directory to keep the components' logs in")
     options.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
     asked = options.parse_args()
     console = Console()
@@ -206,9 +210,15 @@ def main() -> None:
             console.print(f"{number + 1:4} {kind}: {killed}, {time.monotonic() - began:.1f} s")
     except KeyboardInterrupt:
         console.print("interrupted; so far:")
+    except TimeoutError as error:
+        console.print(f"given up: {error}; what the orchestrator says of its last move:")
+        console.print_json(data=(bench._quietly(bench.fleet.orchestrator.history) or [None])[-1] if bench else None)
+        sys.exit(1)
     finally:
         if bench is not None:
             console.print(bench.table())
+        if asked.logs is not None:
+            shutil.copytree(pair.logs, asked.logs, dirs_exist_ok=True)
         pair.down()
 
 

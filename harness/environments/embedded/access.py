@@ -43,7 +43,7 @@ SIMULATED = (
     "fsync off: commits are as fast as the page cache.",
     "Provisioning the database head takes {head_delay:g} s here; AWS takes 5 to 10 minutes. Add "
     "that to the RTO.",
-    "Write-ahead log between the regions is gathered for up to 20 ms on its way (its lag includes that).",
+    "Write-ahead log between the regions is gathered for up to 40 ms on its way (its lag includes that).",
     "Copies between buckets leave in batches of half a second; S3 takes seconds to minutes. Images are objects of "
     "512 bytes, one pushed every 5 s.",
     "Tasks do no work: a synthetic executor drives Airflow's task execution API for them.",

@@ -16,9 +16,9 @@ from typing import Any, cast
 CHUNK = 32 * 1024
 WAITING_MOST = 1024 * 1024
 """Bytes of one way that wait here for a delay or a cut; then the sender is made to wait."""
-GATHER_S = 0.02
+GATHER_S = 0.04
 """A way that gathers is read no more often than this: a stream of small messages, such as write-ahead log,
-costs a fleet more than its bytes do. (Regions are further apart than that.)"""
+costs a fleet more than its bytes do. (A message waits for half of it, about what separates Oregon from Ohio.)"""
 SMALL = 16 * 1024
 """Bytes at a time that are a message; more of them are a transfer, and that does not wait."""
 LAST_ANSWER_S = 5.0
