@@ -303,12 +303,16 @@ class PostgresMember:
         return str(row[0]) if row and row[0] else None
 
     def checkpoint_lsn(self) -> str:
-        """Where the last checkpoint of a stopped server lies (its shutdown checkpoint)."""
-        out = self._run("pg_controldata", "-D", str(self.data))
-        for line in out.splitlines():
-            if line.startswith("Latest checkpoint location:"):
-                return line.split(":", 1)[1].strip()
-        raise PostgresError("pg_controldata printed no checkpoint location")
+        """Where the shutdown checkpoint of a stopped server lies: the end of its log.
+
+        Raises:
+            PostgresError: when it was not stopped in order, so that its last checkpoint is not its end.
+        """
+        lines = self._run("pg_controldata", "-D", str(self.data)).splitlines()
+        told = dict(line.split(":", 1) for line in lines if ":" in line)
+        if (state := told["Database cluster state"].strip()) != "shut down":
+            raise PostgresError(f"the writer did not stop in order: {state}")
+        return told["Latest checkpoint location"].strip()
 
     def tail(self) -> str:
         """The end of the server's log."""

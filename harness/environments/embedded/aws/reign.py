@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ class Reign:
             self.local.instances = {
                 name: status for name, status in self.local.instances.items() if status == "available"}
         self._peer_epoch = self._following = 0
+        self._quiesced_in = self._quiesced_times = 0
+        """The reign in which this writer stopped for a switchover; how often it said so."""
         self._resumed = not self.state.epoch
         self.contact = Contact(member, lambda: self.state.writer != self.region)
         self._guard = RpoGuard(member, epoch=self._epoch_of_mine, bound=lambda: self.state.rpo_bound,
@@ -250,33 +253,58 @@ class Reign:
                 self.member.stop(immediate=True)
             return {"fenced": True}
         if path == "quiesce":
-            with self.changing:
-                if self.state.writer != self.region:
-                    raise RdsError("InvalidGlobalClusterStateFault", "this region is not the writer")
-                if self.replication().get("state") != "streaming":
-                    raise RdsError("InvalidGlobalClusterStateFault", "the target is not streaming")
-                self.member.stop()
-                _background(self._unless_orphaned)
-                return {"checkpoint_lsn": self.member.checkpoint_lsn()}
+            return {"checkpoint_lsn": self._quiesce()}
         if path == "reign":
             with self.changing:
                 self._start_writer()
             return {}
         raise RdsError("InvalidAction", f"no such control call: {path}", 404)
 
+    def _quiesce(self) -> str:
+        """Stop this region's writer for a switchover; where its log ends.
+
+        One whose answer was lost is asked again, and says it again.
+        """
+        fault = "InvalidGlobalClusterStateFault"
+        with self.changing:
+            epoch = self.state.epoch
+            if self.state.writer != self.region:
+                raise RdsError(fault, "this region is not the writer")
+            if self._quiesced_in != epoch or self.member.pid() is not None:
+                if self.replication().get("state") != "streaming":
+                    raise RdsError(fault, "the target is not streaming")
+                self.member.stop()
+                self._quiesced_in = epoch
+                _background(self._unless_orphaned)
+            try:
+                end = self.member.checkpoint_lsn()
+            except PostgresError as error:
+                # What it had acknowledged last may not have been sent: nobody may take over from here.
+                self._quiesced_in = 0
+                _background(lambda: self.insist("resuming as the writer", epoch, self._start_writer))
+                raise RdsError(fault, str(error)) from error
+            self._quiesced_times += 1
+            return end
+
     def _unless_orphaned(self) -> None:
         """Resume when the switchover for which this writer stopped has come to nothing."""
         epoch = self.state.epoch
         time.sleep(ORPHANED_S)
         while self.state.epoch == epoch and self.member.pid() is None:
+            answered = self._quiesced_times
             try:
                 peer = self._peers_state()
                 if peer.epoch == epoch and peer.failover is None:
-                    self.insist("resuming after a lost switchover", epoch, self._start_writer)
-                    return
+                    self.insist("resuming after a lost switchover", epoch,
+                                partial(self._start_unless_quiesced_after, answered))
             except httpx.HTTPError:
                 pass
             time.sleep(ANNOUNCE_S)
+
+    def _start_unless_quiesced_after(self, answered: int) -> None:
+        """A switchover that was answered since somebody looked whether there is one goes on."""
+        if self._quiesced_times == answered:
+            self._start_writer()
 
     def _announced(self, state: GlobalState) -> None:
         with self.lock:
