@@ -21,6 +21,8 @@ from harness.environments.embedded.kube.store import Object, Store, now
 
 SETTLE = 0.02
 """Changes that come within this many seconds of each other are handled in one pass."""
+REQUEUE = 1.0
+"""A pass that was refused something is done again so many seconds later, whether anything has changed or not."""
 
 
 class Controllers:
@@ -34,12 +36,16 @@ class Controllers:
         changed = self._store.subscribe()
         while True:
             changed.clear()
+            again: float | None = None
             for work in (self._namespaces, self._orphans, self._schedule, self._deployments,
                          self._stateful_sets, self._jobs):
-                # An object may change between a pass's look and its act; the next pass sees it.
-                with contextlib.suppress(ApiError):
+                try:
                     work()
-            await changed.wait()
+                except ApiError as error:
+                    print(f"{work.__name__.strip('_')}: {error!r}; looking again", flush=True)
+                    again = REQUEUE
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), again)
             await asyncio.sleep(SETTLE)
 
     # -- the controllers ------------------------------------------------------------------

@@ -134,7 +134,7 @@ class NodeAgent:
             return
         if pod.keeper:
             pod.keeper.cancel()
-        _kill(pod.pid, signal.SIGKILL)
+        _kill(pod, signal.SIGKILL)
         self._free.insert(0, pod.index)
         shutil.rmtree(pod.directory, ignore_errors=True)
 
@@ -162,7 +162,7 @@ class NodeAgent:
                 if pod.obj["metadata"].get("deletionTimestamp"):
                     break  # told to stop while it waited for its turn
                 pod.exited.clear()
-                pod.ready, pod.failures = False, 0
+                pod.pid, pod.ready, pod.failures = None, False, 0
                 warm = spec["containers"][0]["image"].split(":")[0].split("/")[-1] == WARM_IMAGE
                 start = self._warm.start if warm else self._start_cold
                 pod.pid = await start(pod, argv, env)
@@ -282,12 +282,16 @@ class NodeAgent:
         return dict(data)
 
     def _stop(self, pod: RunningPod, grace: float) -> None:
-        _kill(pod.pid, signal.SIGTERM)
+        """Once a container: another event of a pod that is being stopped must not prolong its grace."""
+        if pod.pid is None or pod.told_to_stop == pod.pid:
+            return
+        pod.told_to_stop = pod.pid
+        _kill(pod, signal.SIGTERM)
 
         async def escalate() -> None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(pod.exited.wait(), grace)
-            _kill(None if pod.exited.is_set() else pod.pid, signal.SIGKILL)
+            _kill(pod, signal.SIGKILL)
 
         pod.escalation = asyncio.create_task(escalate())
 
@@ -364,10 +368,11 @@ async def _answers(host: str, port: int, path: str, timeout: float) -> bool:
         return False
 
 
-def _kill(pid: int | None, number: signal.Signals) -> None:
-    if pid is not None:
+def _kill(pod: RunningPod, number: signal.Signals) -> None:
+    """Signal a pod's process, while it has one: the id of one that has ended may be anybody's by now."""
+    if pod.pid is not None and not pod.exited.is_set():
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
+            os.kill(pod.pid, number)
 
 
 def main() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,9 @@ class RunningPod:
     ip: str
     directory: Path
     pid: int | None = None
+    """Of the container's process, once it has been started; of the last one between two."""
+    told_to_stop: int | None = None
+    """The process that was told to."""
     restarts: int = 0
     ready: bool = False
     started_at: str = ""
@@ -69,6 +75,9 @@ class WarmProcess:
                 future = self._started.pop(message["started"], None)
                 if future is not None and not future.done():
                     future.set_result(message["pid"])
+                else:  # the pod went while it was being started
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(message["pid"], signal.SIGKILL)
             elif "ended" in message:
                 pod = self._pods.pop(message["ended"], None)
                 if pod is not None:

@@ -1,0 +1,90 @@
+"""The node agent: what it tells the processes of its pods, and when."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kubernetes import client, config
+from kubernetes.client import ApiException
+
+from harness.environments.embedded.node.running import RunningPod, WarmProcess
+from tests.harness.embedded.conftest import Sites, until
+
+pytestmark = pytest.mark.real
+DEAF = """
+import pathlib, signal, sys, time
+told = pathlib.Path(sys.argv[1])
+signal.signal(signal.SIGTERM, lambda *_: told.open("a").write("SIGTERM\\n"))
+told.write_text("running\\n")
+while True:
+    time.sleep(1)
+"""
+
+
+def test_a_pod_that_is_being_stopped_is_told_once_however_often_it_changes(
+    sites: Sites, kubeconfig: Path
+) -> None:
+    site, told = sites.config("primary"), sites.root / "told"
+    (site.path / "ca.crt").write_bytes((sites.root / "ca.crt").read_bytes())
+    sites.start("node", "node.agent", "primary")
+    core = client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
+    until(lambda: core.list_node().items)
+    core.create_namespace({"metadata": {"name": "a"}})
+    core.create_namespaced_pod("a", {
+        "metadata": {"name": "deaf"},
+        "spec": {"terminationGracePeriodSeconds": 3, "containers": [
+            {"name": "deaf", "image": "python", "command": ["python", "-c", DEAF, str(told)]}]}})
+    until(lambda: told.exists() and told.read_text() == "running\n")
+    core.delete_namespaced_pod("deaf", "a")
+    until(lambda: "SIGTERM" in told.read_text())
+    for number in range(5):
+        core.patch_namespaced_pod("deaf", "a", {"metadata": {"annotations": {"changed": str(number)}}})
+
+    def gone() -> bool:
+        try:
+            core.read_namespaced_pod("deaf", "a")
+        except ApiException as error:
+            return bool(error.status == 404)
+        return False
+
+    until(gone)
+    assert told.read_text() == "running\nSIGTERM\n"
+
+
+def test_a_container_whose_pod_went_while_it_was_being_started_is_killed(tmp_path: Path) -> None:
+    left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+
+    async def run() -> None:
+        asked = asyncio.Event()
+
+        async def zygote(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.write(b'{"warm": true}\n')
+            order = json.loads(await reader.readline())
+            asked.set()
+            await gone.wait()
+            writer.write(json.dumps({"started": order["start"], "pid": left.pid}).encode() + b"\n")
+
+        gone = asyncio.Event()
+        server = await asyncio.start_unix_server(zygote, str(tmp_path / "image"))
+        warm = WarmProcess(str(tmp_path / "image"), tmp_path)
+        listening = asyncio.create_task(warm.listen())
+        start = asyncio.create_task(warm.start(RunningPod("u", {}, 0, "127.0.0.1", tmp_path), ["x"], {}))
+        await asked.wait()
+        start.cancel()
+        gone.set()
+        async with asyncio.timeout(30):
+            while left.poll() is None:
+                await asyncio.sleep(0.05)
+        listening.cancel()
+        server.close()
+
+    try:
+        asyncio.run(run())
+        assert left.returncode == -9
+    finally:
+        left.kill()
+        left.wait()
