@@ -211,7 +211,8 @@ class Reign:
     def _switchover(self) -> None:
         epoch = self.state.epoch + 1
         answer = self._peer.post("/_dr/rds/quiesce", timeout=60)
-        answer.raise_for_status()
+        if answer.is_error:
+            raise PostgresError(f"the writer does not stop for a switchover: {answer.text}")
         try:
             self._await_received(answer.json()["checkpoint_lsn"])
             self._begin(epoch)
