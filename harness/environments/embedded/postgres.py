@@ -308,7 +308,7 @@ class PostgresMember:
         Raises:
             PostgresError: when it was not stopped in order, so that its last checkpoint is not its end.
         """
-        lines = self._run("pg_controldata", "-D", str(self.data)).splitlines()
+        lines = self._run("pg_controldata", "-D", str(self.data), env={"LC_ALL": "C"}).splitlines()
         told = dict(line.split(":", 1) for line in lines if ":" in line)
         if (state := told["Database cluster state"].strip()) != "shut down":
             raise PostgresError(f"the writer did not stop in order: {state}")

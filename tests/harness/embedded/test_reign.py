@@ -29,14 +29,18 @@ class Member:
         raise PostgresError("it does not come up")
 
 
+def reign_of(region: str, member: Any, directory: Path) -> Reign:
+    """The part of one region in the first epoch, in which the west is the writer; its peer cannot be reached."""
+    reign = Reign(region=region, directory=directory, member=member, peer="http://127.0.0.1:9", token="t")
+    reign.state = GlobalState("g", epoch=1, writer="west", clusters={"west": "p", "east": "s"})
+    return reign
+
+
 @pytest.fixture
 def standby(tmp_path: Path) -> tuple[Reign, Member]:
     """A region that is told to take over from one that nobody can reach."""
     given = Member()
-    member: Any = given
-    reign = Reign(region="east", directory=tmp_path, member=member, peer="http://127.0.0.1:9", token="t")
-    reign.state = GlobalState("g", epoch=1, writer="west", clusters={"west": "p", "east": "s"})
-    return reign, given
+    return reign_of("east", given, tmp_path), given
 
 
 def test_a_failed_promotion_leaves_a_standby_that_receives_again_under_the_old_epoch(
@@ -76,7 +80,7 @@ class Writer:
         return 1 if self.running else None
 
     def replication(self) -> dict[str, Any]:
-        return {"state": "streaming"}
+        return {"state": "streaming" if self.running else "unknown: connection refused"}
 
     def stop(self, immediate: bool = False) -> None:
         self.told.append("stop")
@@ -96,10 +100,7 @@ class Writer:
 def writer(tmp_path: Path) -> tuple[Reign, Writer]:
     """The region that a switchover is about to leave."""
     given = Writer()
-    member: Any = given
-    reign = Reign(region="west", directory=tmp_path, member=member, peer="http://127.0.0.1:9", token="t")
-    reign.state = GlobalState("g", epoch=1, writer="west", clusters={"west": "p", "east": "s"})
-    return reign, given
+    return reign_of("west", given, tmp_path), given
 
 
 def test_a_writer_that_stopped_for_a_switchover_says_so_again_when_its_answer_was_lost(
@@ -126,7 +127,6 @@ def test_a_writer_that_did_not_stop_in_order_goes_on_and_nobody_may_take_over_fr
 def test_a_writer_that_is_down_for_another_reason_says_nothing_of_its_end(writer: tuple[Reign, Writer]) -> None:
     reign, member = writer
     member.running = False
-    member.replication = lambda: {"state": "unknown: connection refused"}  # type: ignore[method-assign]
     with pytest.raises(RdsError, match="not streaming"):
         reign.control("quiesce", {})
     assert member.told == []
