@@ -141,18 +141,27 @@ def status() -> None:
 @click.argument("run_directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def report(run_directory: Path) -> None:
     """Make the reports of RUN_DIRECTORY again, from its journal and evidence alone."""
-    from harness.journal import CorruptJournal
-    from reports import document, writer
+    from harness.measures.figures import MeasureFailed
+    from harness.record.evidence import DamagedRecord
+    from harness.record.journal import CorruptJournal
+    from reports import writer
 
     try:
         made = writer.write(run_directory)
     except FileNotFoundError as error:
         raise click.UsageError(f"{run_directory} holds no run: {error}") from error
-    except CorruptJournal as error:
+    except DamagedRecord as error:
+        click.echo(f"{run_directory} is not what the harness left; nothing can be said of this run:", err=True)
+        for problem in error.problems:
+            click.echo(f"- {problem}", err=True)
+        sys.exit(BROKEN)
+    except (CorruptJournal, MeasureFailed, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(BROKEN)
-    click.echo(f"{made['verdict']}  {run_directory / 'report.html'}")
-    sys.exit(document.exit_code(made))
+    click.echo(f"{made.verdict}  {run_directory / 'report.html'}")
+    for reason in made.reasons:
+        click.echo(f"- {reason}")
+    sys.exit(made.exit_code)
 
 
 @main.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +21,14 @@ from urllib3.exceptions import HTTPError
 from harness.environments.base import Environment
 from harness.lines import LinesClient
 from harness.observers.probes import Target
+from harness.observers.seeds import NAME as SEED
+from harness.observers.seeds import seeds, unlike
+from harness.observers.settings import neutral, site_names
 from harness.orchestrators.astro import AstroOrchestrator
 from harness.orchestrators.base import FleetMember, OrchestratorFailed
+from harness.record.tables import Tables
 from harness.schema import LedgerSpec
-from harness.tables import Tables
+from loadgen.content import DIGITS, content
 from loadgen.load import apply_ledger
 
 LOOK_TIMEOUT_S = 60.0
@@ -32,6 +37,9 @@ LOGS_READ_MOST = 16
 """Deployments whose API server is made to read a task log: it needs an S3 client of its own for it, 30 MB.
 That every log is in the bucket is looked at for all of them (XR-06)."""
 LOOKS_AT_ONCE = 4
+MD5 = re.compile("[0-9a-f]{32}")
+SETTINGS, SECRETS = "airflow-settings", "airflow-secrets"
+"""The ConfigMap and the Secret of a Deployment's Airflow."""
 
 
 class Fleet:
@@ -70,14 +78,14 @@ class Fleet:
         self.members = self.orchestrator.deployments()
         core = kubernetes_client.CoreV1Api(self._environment.kubernetes("primary"))
         for member in self.members:
-            secret = core.read_namespaced_secret("airflow-secrets", member.namespace)
+            secret = core.read_namespaced_secret(SECRETS, member.namespace)
             self._passwords[member.name] = base64.b64decode(
                 secret.data["DR_DRILL_ADMIN_PASSWORD"]).decode()
 
     def settings(self) -> dict[str, str]:
         """Airflow's settings as they are in force in the first Deployment."""
         core = kubernetes_client.CoreV1Api(self._environment.kubernetes("primary"))
-        found = core.read_namespaced_config_map("airflow-settings", self.members[0].namespace)
+        found = core.read_namespaced_config_map(SETTINGS, self.members[0].namespace)
         return {k: v for k, v in sorted(found.data.items())
                 if k.startswith("AIRFLOW__") and "REMOTE_BASE" not in k}
 
@@ -146,6 +154,28 @@ class Fleet:
         except (httpx.HTTPError, KeyError, ValueError) as error:
             raise OrchestratorFailed(f"{member.name} did not start its canary: {error!r}") from error
 
+    def seed(self) -> None:
+        """Put something of the observer's own into every Deployment, through its API, to be found again later.
+
+        Raises:
+            OrchestratorFailed: naming the Deployment whose API did not take it.
+        """
+        base = f"http://{self._environment.public_address('primary')}:{self._environment.ingress_port}"
+        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+            list(pool.map(lambda member: self._seed_one(base, member), self.members))
+
+    def _seed_one(self, base: str, member: FleetMember) -> None:
+        try:
+            with self._api(base, member) as api:
+                for kind, seed in seeds(member.name).items():
+                    answer = api.post(f"/api/v2/{kind}", json=seed)
+                    if answer.is_error:
+                        raise OrchestratorFailed(f"{member.name} did not take the observer's own among its {kind}: "
+                                                 f"{answer.status_code} {answer.text[:200]}")
+        except (httpx.HTTPError, KeyError, ValueError) as error:
+            raise OrchestratorFailed(
+                f"{member.name} did not take what the observer puts into it: {error!r}") from error
+
     @contextmanager
     def _api(self, base: str, member: FleetMember) -> Iterator[httpx.Client]:
         """A client of a Deployment's REST API, logged in."""
@@ -164,7 +194,7 @@ class Fleet:
         import psycopg
 
         access = self._environment.database(role)
-        writer = "primary" if role == "secondary" else "secondary"
+        writer = _other(role)
         lag = dict(self._environment.replication_lag(writer))
         try:
             psycopg.connect(access.conninfo).close()
@@ -196,7 +226,7 @@ class Fleet:
                       f"all hostnames lead to {self._environment.region_name(role)}")
 
     def carried_over(self, role: str) -> tuple[bool, str]:
-        """Whether variables, connections, Dag run history and task logs are readable there."""
+        """Whether variables, connections, pools, Dag run history and task logs are readable there."""
         base = f"http://{self._environment.public_address(role)}:{self._environment.ingress_port}"
         every = -(-len(self.members) // LOGS_READ_MOST)
         logs_of = {member.name for member in self.members[::every]}
@@ -206,7 +236,7 @@ class Fleet:
             for member, missing in zip(self.members, found, strict=True):
                 if missing:
                     return False, f"{member.name}: {missing}"
-        return True, (f"variable, connection and Dag run history of each of {len(self.members)} "
+        return True, (f"variable, connection, pool and Dag run history of each of {len(self.members)} "
                       f"Deployments and a task log of {len(logs_of)} of them are readable")
 
     def _missing_patiently(self, base: str, member: FleetMember, *, log: bool) -> str:
@@ -222,12 +252,10 @@ class Fleet:
             time.sleep(0.5)
 
     def _missing(self, api: httpx.Client, member: FleetMember) -> str:
-        variable = api.get("/api/v2/variables/carried_over").raise_for_status().json()
-        if not str(variable.get("value", "")).endswith(f"by {member.name}"):
-            return f"the variable carried_over reads {variable}"
-        connection = api.get("/api/v2/connections/warehouse").raise_for_status().json()
-        if connection.get("host") != f"{member.name}.warehouse.test":
-            return f"the connection warehouse reads {connection}"
+        for kind, seed in seeds(member.name).items():
+            found = api.get(f"/api/v2/{kind}/{SEED}").raise_for_status().json()
+            if wrong := unlike(seed, found):
+                return f"of its {kind}, {SEED} reads {wrong}"
         return "" if _oldest_canary(api) else "no canary run from before"
 
     def _log_missing(self, api: httpx.Client) -> str:
@@ -240,7 +268,7 @@ class Fleet:
 
     def follows(self, active: str) -> bool:
         """Whether the other region replicates from the active one, headless, and runs no Airflow."""
-        other = "primary" if active == "secondary" else "secondary"
+        other = _other(active)
         lag = dict(self._environment.replication_lag(active))
         behind = lag.get("lag_bytes")
         if lag.get("state") != "streaming" or behind is None or behind > 1024 * 1024:
@@ -260,12 +288,48 @@ class Fleet:
             return False  # a region that comes back answers part by part
 
     def append_object_keys(self, path: Path, role: str) -> None:
-        """Add the keys of the active region's task logs and images to a snapshot file."""
+        """Add the active region's task logs and images, with their content, to a snapshot file."""
         s3, region = self._environment.aws(role, "s3"), self._environment.regions[role]
         with path.open("a") as sink:
             for fact, bucket in (("log", region.log_bucket), ("image", region.image_bucket)):
-                for key in _keys(s3, bucket):
-                    sink.write(json.dumps({"f": fact, "key": key}) + "\n")
+                for key, etag in _objects(s3, bucket):
+                    sink.write(json.dumps({"f": fact, "key": key, "c": _content_of(etag)}) + "\n")
+
+    def append_settings(self, path: Path, role: str) -> None:
+        """Add the settings and variables of each Deployment's Airflow in a region to a snapshot file.
+
+        Never their values: what is written is the content of each, once what differs from site to site by its
+        nature was taken out of it.
+
+        Raises:
+            ApiException: when the region's Kubernetes API refuses.
+            urllib3.exceptions.HTTPError: when it does not answer.
+        """
+        core = kubernetes_client.CoreV1Api(self._environment.kubernetes(role))
+        here, there = (site_names(self._environment, each) for each in (role, _other(role)))
+        without_names, of = neutral(here, there), {member.namespace: member.name for member in self.members}
+        public: Any = core.list_config_map_for_all_namespaces(field_selector=f"metadata.name={SETTINGS}")
+        secret: Any = core.list_secret_for_all_namespaces(field_selector=f"metadata.name={SECRETS}")
+        values = [(obj, dict(obj.data or {})) for obj in public.items]
+        values += [(obj, {key: base64.b64decode(value).decode(errors="backslashreplace")
+                          for key, value in (obj.data or {}).items()}) for obj in secret.items]
+        with path.open("a") as sink:
+            for obj, data in values:
+                if (deployment := of.get(obj.metadata.namespace)) is None:
+                    continue
+                for key, value in sorted(data.items()):
+                    sink.write(json.dumps({"f": "environment", "d": deployment, "key": key,
+                                           "c": content(without_names(value).encode())}) + "\n")
+
+
+def _other(role: str) -> str:
+    return "primary" if role == "secondary" else "secondary"
+
+
+def _content_of(etag: str) -> int | None:
+    """The content of an object by its ETag; None for one in several parts, whose ETag is of something else."""
+    digest = etag.strip('"')
+    return int(digest[:DIGITS], 16) if MD5.fullmatch(digest) else None
 
 
 def _oldest_canary(api: httpx.Client) -> list[dict[str, Any]]:
@@ -275,7 +339,8 @@ def _oldest_canary(api: httpx.Client) -> list[dict[str, Any]]:
     return list(found["task_instances"])
 
 
-def _keys(s3: Any, bucket: str) -> Iterable[str]:
+def _objects(s3: Any, bucket: str) -> Iterable[tuple[str, str]]:
+    """Key and ETag of every object."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         for entry in page.get("Contents", []):
-            yield entry["Key"]
+            yield entry["Key"], entry["ETag"]

@@ -87,9 +87,34 @@ def parse(text: str, path: Path) -> LoadedDrill:
         for fault in error.errors():
             problems.append(_located(fault, marks, str(path)))
         drill = None
+    if drill is not None:
+        problems += [_problem(loc, message, marks, str(path)) for loc, message in unjudgeable(drill)]
     if problems or drill is None:
         raise InvalidDrill(sorted(problems, key=lambda p: (p.line, p.column)))
     return LoadedDrill(drill, path, text)
+
+
+def unjudgeable(drill: Drill) -> list[tuple[Loc, str]]:
+    """The targets that nothing in this drill could be held against, each with its place and what to do."""
+    moves = any(phase.kind in ("failover", "failback") and phase.spec.expect == "accepted" for phase in drill.phases)
+    if moves:
+        return []
+    why = ("nothing in this drill could meet or miss it, because no phase fails over or back; leave it out"
+           " (writes-lost, tasks-lost and split-brain-writes are judged in any drill)")
+    rpo = drill.targets.rpo.model_dump(by_alias=True, exclude_none=True)
+    found: list[tuple[Loc, str]] = [(("targets", "rpo", stream), why) for stream in rpo]
+    return found + ([(("targets", "rto"), why)] if drill.targets.rto is not None else [])
+
+
+def _problem(loc: Loc, message: str, marks: Mapping[Loc, yaml.Mark], file: str) -> Problem:
+    """A problem at the place that is named, or at the nearest one around it."""
+    known = loc
+    while known and known not in marks:
+        known = known[:-1]
+    mark = marks.get(known)
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    where = ".".join(map(str, loc))
+    return Problem(file, line, column, f"{where}: {message}" if where else message)
 
 
 def _build(node: yaml.Node, loc: Loc, marks: dict[Loc, yaml.Mark], problems: list[Problem],
@@ -115,19 +140,15 @@ def _build(node: yaml.Node, loc: Loc, marks: dict[Loc, yaml.Mark], problems: lis
 
 def _located(fault: Mapping[str, Any], marks: Mapping[Loc, yaml.Mark], file: str) -> Problem:
     loc = tuple(fault["loc"])
-    while loc and loc not in marks:
-        loc = loc[:-1]
-    mark = marks.get(loc)
-    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     message = str(fault["msg"]).removeprefix("Value error, ")
-    where = ".".join(str(part) for part in fault["loc"])
+    shown = loc
     if fault["type"] == "missing":
-        message = f"{fault['loc'][-1]!r} is missing"
-        where = ".".join(str(part) for part in fault["loc"][:-1])
+        message, shown = f"{loc[-1]!r} is missing", loc[:-1]
     elif fault["type"] == "extra_forbidden":
-        message = f"{fault['loc'][-1]!r} is not a key here{_suggestion(fault['loc'])}"
-        where = ".".join(str(part) for part in fault["loc"][:-1])
-    return Problem(file, line, column, f"{where}: {message}" if where else message)
+        message, shown = f"{loc[-1]!r} is not a key here{_suggestion(loc)}", loc[:-1]
+    at = _problem(loc, message, marks, file)
+    where = ".".join(map(str, shown))
+    return Problem(file, at.line, at.column, f"{where}: {message}" if where else message)
 
 
 def _suggestion(loc: tuple[int | str, ...]) -> str:

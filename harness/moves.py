@@ -6,7 +6,9 @@ import time
 from typing import Any
 
 from harness import looks
+from harness.looking import take_look
 from harness.orchestrators.base import Kind, OrchestratorFailed
+from harness.record.events import OrchestratorCrashes, TransitionCompleted, TriggerAccepted, TriggerIntent
 from harness.stage import PhaseFailed, Stage
 
 MOVE_POLL_S = 0.5
@@ -30,16 +32,19 @@ def _move(stage: Stage, kind: Kind, spec: Any) -> None:
         return
     source, target = stage.active, "secondary" if kind == "failover" else "primary"
     environment, driver = stage.environment, stage.fleet.orchestrator
+    if stage.t_fault is None:
+        # Nothing is broken: what the Deployments are made of is compared from here. (Before a fault it was.)
+        take_look(stage, "before")
     known = {h["id"] for h in driver.history()}
-    stage.journal.append("trigger.intent", durable=True, kind=kind)
+    stage.journal.append(TriggerIntent(kind=kind, planned=spec.planned or kind == "failback"), durable=True)
     try:
         driver.trigger(kind, planned=spec.planned)
     except OrchestratorFailed as error:
         raise PhaseFailed(str(error)) from error
     accepted = time.time()
-    stage.journal.append("trigger.accepted", durable=True, kind=kind, at=accepted,
-                         source=environment.region_name(source),
-                         target=environment.region_name(target))
+    stage.journal.append(TriggerAccepted(
+        kind=kind, at=accepted, planned=spec.planned or kind == "failback",
+        source=environment.region_name(source), target=environment.region_name(target)), durable=True)
     if stage.t_fault is None:
         stage.t_fault = accepted
     stage.active = target
@@ -54,13 +59,14 @@ def _move(stage: Stage, kind: Kind, spec: Any) -> None:
     stage.wait(done, spec.timeout, lambda: PhaseFailed(
         f"the {kind} did not finish within {spec.timeout:.0f} s"), poll=MOVE_POLL_S)
     record = next((h for h in driver.history() if h["id"] not in known), None)
+    completed = record["endedAt"] if record and record["endedAt"] else time.time()
+    # Written down as soon as it is seen: the audit of whom the orchestrator called ends here.
+    stage.journal.append(TransitionCompleted(kind=kind, at=completed, steps=_steps(record)), durable=True)
     stage.look("flag", *looks.flag_shown(stage.fleet, environment, target))
     stage.look("manual-work", *looks.manual_work_listed(stage.fleet, environment))
     if crashes := environment.orchestrator_crashes():
-        stage.journal.append("orchestrator.crashes", points=list(crashes))
+        stage.journal.append(OrchestratorCrashes(points=list(crashes)))
         stage.progress.say(f"the orchestrator died at {', '.join(crashes)}, and went on")
-    completed = record["endedAt"] if record and record["endedAt"] else time.time()
-    stage.journal.append("transition.completed", kind=kind, at=completed, steps=_steps(record))
     stage.t_moved = completed
     stage.progress.say(f"{kind} finished {completed - accepted:.1f} s after it was accepted")
 

@@ -7,17 +7,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import psycopg
-
-from harness import evidence as evidences
 from harness import looks, moves
 from harness.environments.base import EnvironmentFailed
 from harness.faults import FAULTS, FaultFailed
+from harness.looking import take_look
 from harness.measures import tasks
-from harness.observers.databases import database_name, snapshot
+from harness.record.events import (
+    FaultIntent,
+    FaultOutcome,
+    HealImage,
+    LoadAtFault,
+    LoadReached,
+    Settled,
+    SettleTimeout,
+    UndoIntent,
+    UndoOutcome,
+)
 from harness.stage import SLOW_POLL_S, Aborted, PhaseFailed, Stage
 
 QUIET_S = 6.0
@@ -44,7 +51,7 @@ def load(stage: Stage, spec: Any) -> None:
         return Aborted(f"the load reached {best} of {asked} running tasks within {spec.timeout:.0f} s")
 
     stage.wait(saturated, spec.timeout, never)
-    stage.journal.append("load.reached", running=stage.sampler.running())
+    stage.journal.append(LoadReached(running=stage.sampler.running()))
     stage.progress.say(f"{stage.sampler.running()} tasks run at once")
     held_until = time.monotonic() + spec.hold
     stage.wait(lambda: time.monotonic() >= held_until, spec.hold + 60, never)
@@ -56,13 +63,14 @@ def fault(stage: Stage, spec: Any) -> None:
     chosen = FAULTS[name]
     disrupts = chosen.disrupts and getattr(parameters, "disrupts", True)
     if disrupts:
+        take_look(stage, "before")
         _wait_for_full_load(stage)
     undo = dict(chosen.undo(parameters))
     # A random moment within a probe's interval: a fault in step with the probes would always
     # be seen equally fast.
     time.sleep(stage.chance.uniform(0, stage.drill.probes.interval))
     shown = parameters.model_dump(by_alias=True, exclude_none=True)
-    stage.journal.append("fault.intent", durable=True, fault=name, parameters=shown, undo=undo)
+    stage.journal.append(FaultIntent(fault=name, parameters=shown, undo=undo), durable=True)
     stage.undo.append(undo)
     began = time.time()
     try:
@@ -70,15 +78,20 @@ def fault(stage: Stage, spec: Any) -> None:
     except FaultFailed as error:
         raise EnvironmentFailed(f"fault {name}: {error}") from error
     in_force = time.time()
-    stage.journal.append("fault.outcome", durable=True, fault=name, disrupts=disrupts,
-                         asked=began, in_force=in_force, seen=dict(seen))
+    stage.journal.append(FaultOutcome(
+        fault=name, disrupts=disrupts, asked=began, in_force=in_force, parameters=shown, undo=undo,
+        seen=dict(seen)), durable=True)
     if disrupts:
         stage.t_fault = in_force
     stage.progress.say(f"{name} {shown}: in force after {(in_force - began) * 1000:.0f} ms")
 
 
 def settle(stage: Stage, spec: Any) -> None:
-    """Wait until every Deployment runs tasks again and every task in flight has ended."""
+    """Wait until every Deployment runs tasks again and every task in flight has ended; then look at everything.
+
+    In the last phase of a drill the load comes to its end as well, once the fleet is up: then *all* tasks must have
+    ended, so that each has an outcome.
+    """
     since = time.time()
     moved = stage.t_fault is not None
     keys: set[tuple[str, ...]] = set()
@@ -88,30 +101,37 @@ def settle(stage: Stage, spec: Any) -> None:
         keys = {tuple(map(str, key)) for region in stage.environment.regions.values()
                 for key in tasks.in_flight(witness, region.name, stage.t_fault or since)}
     quiet_since: float | None = None
+    waiting = "every Deployment to be up"
 
     def settled() -> bool:
-        nonlocal quiet_since, keys
-        if stage.up_since(stage.restored_from) < len(stage.fleet.members):
-            quiet_since = None
+        nonlocal quiet_since, keys, waiting
+        if (up := stage.up_since(stage.restored_from)) < len(stage.fleet.members):
+            quiet_since, waiting = None, f"{len(stage.fleet.members) - up} Deployments to be up"
             return False
         quiet_since = quiet_since or time.monotonic()
         if time.monotonic() - quiet_since < QUIET_S:
             return False
+        if stage.last:
+            stage.stop_load()
         keys = stage.sampler.counter.unfinished(keys)
-        return not keys and _logs_replicated(stage)
+        running = stage.sampler.counter.load_unfinished() if stage.last else 0
+        waiting = f"{len(keys)} tasks of before, {running} others and copies between the buckets"
+        return not keys and not running and _logs_replicated(stage)
 
     def give_up() -> None:
-        stage.journal.append("settle.timeout", seconds=spec.timeout)
-        stage.progress.say("settling timed out; what has not recovered counts as it stands")
+        stage.journal.append(SettleTimeout(seconds=spec.timeout, missing=f"waited for {waiting}"))
+        stage.progress.say(f"settling timed out: waited for {waiting}; what has not recovered counts as it stands")
 
     stage.wait(settled, spec.timeout, give_up,
                poll=SLOW_POLL_S * max(1.0, len(stage.fleet.members) / LOOKED_AT_A_SECOND))
+    if stage.last:
+        stage.stop_load()
     if moved:
         stage.look("identity", *stage.fleet.identity_kept(stage.active))
         stage.look("carried-over", *stage.fleet.carried_over(stage.active))
         if (left := looks.one_region(stage.fleet, stage.environment, stage.active)) is not None:
             stage.look("one-region", *left)
-    stage.journal.append("settled", durable=True, snapshot=_take_snapshot(stage), since=since)
+    stage.journal.append(Settled(snapshot=take_look(stage, "settled"), since=since), durable=True)
     stage.t_fault = None
 
 
@@ -119,7 +139,7 @@ def heal(stage: Stage, spec: Any) -> None:
     """Take back what was broken in a region, and wait until it follows the active one."""
     active, environment = stage.active, stage.environment
     image = looks.push_image(environment, active, environment.identifier)
-    stage.journal.append("heal.image", key=image)
+    stage.journal.append(HealImage(key=image))
     for undo in reversed(stage.undo):
         _undo_one(stage, undo)
     stage.undo.clear()
@@ -177,11 +197,11 @@ def _wait_for_full_load(stage: Stage) -> None:
 
     stage.wait(full, AT_FAULT_S, lambda: Aborted(
         f"the load fell to {counted} of {asked} running tasks before the fault"))
-    stage.journal.append("load.at-fault", durable=True, running=counted)
+    stage.journal.append(LoadAtFault(running=counted), durable=True)
 
 
 def _undo_one(stage: Stage, undo: dict[str, Any]) -> None:
-    stage.journal.append("undo.intent", durable=True, undo=undo)
+    stage.journal.append(UndoIntent(undo=undo), durable=True)
     environment = stage.environment
     seen: Any = {}
     if role := undo.get("restore-region"):
@@ -193,7 +213,7 @@ def _undo_one(stage: Stage, undo: dict[str, Any]) -> None:
         seen = environment.api_outage(site, ())
     if "disarm-orchestrator" in undo:
         seen = environment.arm_orchestrator(())
-    stage.journal.append("undo.outcome", undo=undo, seen=dict(seen))
+    stage.journal.append(UndoOutcome(undo=undo, seen=dict(seen)))
     stage.progress.say(f"undone: {undo}")
 
 
@@ -204,19 +224,3 @@ def _logs_replicated(stage: Stage) -> bool:
     if cut or not stage.environment.region_alive(other):
         return True
     return bool(stage.environment.pending_objects(stage.active)["OperationsPendingReplication"] == 0)
-
-
-def _take_snapshot(stage: Stage) -> str:
-    stage.snapshots += 1
-    name = f"settled-{stage.snapshots}"
-
-    def write(path: Path) -> None:
-        snapshot(path, {d.name: stage.environment.database(stage.active, database_name(d.name))
-                        for d in stage.fleet.members})
-        stage.fleet.append_object_keys(path, stage.active)
-
-    try:
-        evidences.store(stage.output, stage.journal, "held", name, write)
-    except psycopg.Error as error:
-        stage.journal.append("gap", reason=f"the databases could not be read: {error}")
-    return name

@@ -65,6 +65,8 @@ class EnvironmentSpec(Model):
     """How long provisioning database compute is made to take (AWS needs 5 to 10 minutes)."""
     rpo_bound: Annotated[Duration, Field(ge=20)] | None = 20.0
     """``rds.global_db_rpo``: commits wait while the standby is further behind; null: never."""
+    drain: Duration = 30.0
+    """How long a planned move lets running tasks come to their end."""
 
     @model_validator(mode="after")
     def _two_regions(self) -> Self:
@@ -231,13 +233,21 @@ class RpoTargets(Model):
 
 
 class Targets(Model):
-    """What the figures are held against. Only what is named is judged."""
+    """What the figures are held against.
+
+    What holds of any drill need not be named: nothing corrupted, misplaced or phantom, no task that ran twice or
+    against its retries, every Deployment up at the end.
+    """
 
     rto: Duration | None = None
     rpo: RpoTargets = RpoTargets()
     split_brain_writes: Annotated[int, Field(ge=0)] | None = None
     tasks_lost: Annotated[int, Field(ge=0)] | None = None
     writes_lost: Annotated[int, Field(ge=0)] | None = None
+    tasks_duplicated: Annotated[int, Field(ge=0)] | None = None
+    """How many tasks may have more than one side effect; none where it is not named."""
+    tasks_against_retries: Annotated[int, Field(ge=0)] | None = None
+    """How many tasks may run again though their ``retries`` do not allow it; none where it is not named."""
 
 
 class AbortWhen(Model):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from harness import sizing
 from harness.durations import show_duration
@@ -27,21 +28,23 @@ from harness.environments.embedded.layout import (
 from harness.environments.embedded.postgres import remove_shared_memory
 from harness.environments.embedded.processes import kill_in, processes_in
 from harness.fleet import Fleet
-from harness.journal import CorruptJournal, Journal
-from harness.keeping import keep_evidence
 from harness.live import make
 from harness.loader import LoadedDrill
+from harness.measures import ExitCode, Result
+from harness.measures.figures import MeasureFailed
+from harness.measures.interval import FAIL, INCONCLUSIVE, PASS
+from harness.record.collecting import collect
+from harness.record.events import Cleanup, RunBroken, RunEnded
+from harness.record.evidence import DamagedRecord
+from harness.record.journal import CorruptJournal, Journal
 from harness.runner import FLEET_TIMEOUT_S, Runner
 from loadgen.load import NO_WORKERS, Workers
-
-BROKEN = 4
-INTERRUPTED = 130
 
 
 def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool = False,
         workers: Workers = NO_WORKERS) -> int:
     """Run a drill, write its reports, say where; the exit code."""
-    from reports import document, writer
+    from reports import writer
 
     console = Console()
     run_id = _identifier(loaded.drill.metadata.name)
@@ -62,20 +65,20 @@ def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool =
                         workers)
     except OSError as error:
         console.print(f"{output} cannot be written: {error}", style="red")
-        return BROKEN
+        return ExitCode.BROKEN
     try:
         runner.run()
     finally:
         progress.close()
     try:
-        report = writer.write(output)
-    except OSError as error:
-        console.print(f"the report could not be written: {error}", style="red")
-        return BROKEN
-    _summary(console, report, output)
+        result = writer.write(output)
+    except (OSError, CorruptJournal, DamagedRecord, MeasureFailed) as error:
+        console.print(f"the report could not be written: {error}", style="red", markup=False)
+        return ExitCode.BROKEN
+    _summary(console, result, output)
     if keep:
         _show_access(console, environment)
-    return document.exit_code(report)
+    return result.exit_code
 
 
 def up(loaded: LoadedDrill) -> int:
@@ -99,10 +102,10 @@ def up(loaded: LoadedDrill) -> int:
         environment.down()
         if isinstance(error, KeyboardInterrupt):
             console.print("interrupted; everything was removed")
-            return INTERRUPTED
+            return ExitCode.ABORTED
         console.print(error.explain(), style="red", markup=False)
         console.print(f"logs: {logs}")
-        return BROKEN
+        return ExitCode.BROKEN
     console.print(f"up after {time.monotonic() - began:.0f} s: {environment.identifier}")
     _show_access(console, environment)
     return 0
@@ -141,7 +144,7 @@ def down(identifier: str | None, everything: bool) -> int:
             console.print(f"{directory.name}: removed ({count} processes)")
     if not chosen:
         console.print("nothing to remove")
-    return BROKEN if failed else 0
+    return ExitCode.BROKEN if failed else ExitCode.PASS
 
 
 def remove(directory: Path) -> int:
@@ -155,7 +158,7 @@ def remove(directory: Path) -> int:
         remove_shared_memory(directory / "sites" / role)
     output = _run_directory(directory)
     if output is not None and not _ended(output):
-        with contextlib.suppress(EnvironmentFailed, CorruptJournal):
+        with contextlib.suppress(EnvironmentFailed, CorruptJournal, DamagedRecord, MeasureFailed):
             _salvage(directory, output)
     shutil.rmtree(directory, ignore_errors=True)
     return count
@@ -197,7 +200,7 @@ def watch(identifier: str | None, *, once: bool) -> int:
                     pair.secret("read_token"), once=once)
     except (EnvironmentFailed, httpx.HTTPError) as error:
         console.print(f"{found[0].name}: its orchestrator does not answer: {error}", style="red")
-        return BROKEN
+        return ExitCode.BROKEN
 
 
 def owner_alive(directory: Path) -> bool:
@@ -219,7 +222,7 @@ def _run_directory(directory: Path) -> Path | None:
 
 
 def _ended(output: Path) -> bool:
-    from harness import journal
+    from harness.record import journal
 
     try:
         return any(e.kind == "run.ended" for e in journal.read(output))
@@ -232,10 +235,10 @@ def _salvage(directory: Path, output: Path) -> None:
     from reports import writer
 
     book = Journal(output)
-    keep_evidence(EmbeddedPair.found(directory), output, book)
-    book.append("run.broken", durable=True, reason="the harness was killed; 'drill down' cleaned up")
-    book.append("cleanup", durable=True, outcome="done", by="drill down")
-    book.append("run.ended", durable=True)
+    collect(EmbeddedPair.found(directory), output, book)
+    book.append(RunBroken(reason="the harness was killed; 'drill down' cleaned up"), durable=True)
+    book.append(Cleanup(outcome="done", by="drill down"), durable=True)
+    book.append(RunEnded(), durable=True)
     book.close()
     writer.write(output)
 
@@ -245,7 +248,7 @@ def _environment(loaded: LoadedDrill, identifier: str, output: Path | None) -> E
     return EmbeddedPair(identifier, PairSettings(
         primary=spec.primary, secondary=spec.secondary, head_delay=spec.simulated_head_delay,
         task_seconds=fleet.task.duration, task_retries=fleet.task.retries,
-        canary_seconds=fleet.canary, rpo_bound=spec.rpo_bound), output)
+        canary_seconds=fleet.canary, rpo_bound=spec.rpo_bound, drain=spec.drain), output)
 
 
 def _identifier(name: str) -> str:
@@ -253,21 +256,16 @@ def _identifier(name: str) -> str:
     return f"{name}-{stamp}-{secrets.token_hex(2)}".lower()
 
 
-def _summary(console: Console, report: dict[str, object], output: Path) -> None:
-    targets = report["targets"]
-    assert isinstance(targets, list)
+def _summary(console: Console, result: Result, output: Path) -> None:
+    colours = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow"}
     table = Table("target", "asked", "observed", "verdict", box=None, pad_edge=False)
-    colours = {"PASS": "green", "FAIL": "red", "INCONCLUSIVE": "yellow"}
-    for t in targets:
-        observed = t["observed"] + (f" ± {show_duration(t['error'])}" if t["error"] else "")
-        table.add_row(t["name"], t["target"], observed,
-                      f"[{colours[t['verdict']]}]{t['verdict']}[/]")
-    if targets:
+    for judged in result.targets + [e for e in result.expectations if e.verdict != PASS or e.allowed]:
+        allowed = ", allowed by the drill" if judged.allowed else ""
+        table.add_row(Text(judged.name), judged.asked, Text(judged.observed + allowed),
+                      f"[{colours[judged.verdict]}]{judged.verdict}[/]")
+    if table.row_count:
         console.print(table)
-    reasons = report["reasons"]
-    assert isinstance(reasons, list)
-    for reason in reasons:
+    for reason in result.reasons:
         console.print(f"- {reason}", markup=False, highlight=False, soft_wrap=True)
-    verdict = str(report["verdict"])
-    console.print(f"[bold {colours[verdict]}]{verdict}[/]   clean-up {report['cleanup']}")
+    console.print(f"[bold {colours[result.verdict]}]{result.verdict}[/]   clean-up {result.cleanup}")
     console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)

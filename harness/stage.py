@@ -12,11 +12,12 @@ from typing import Any
 
 from harness.environments.base import Environment, EnvironmentFailed
 from harness.fleet import Fleet
-from harness.journal import Journal
 from harness.live import Progress
 from harness.loader import LoadedDrill
 from harness.observers.databases import Sampler
 from harness.observers.probes import Probes
+from harness.record.events import Check, LoadStarted, LoadStopped
+from harness.record.journal import Journal
 from loadgen.load import LocustUsers, Workers
 
 POLL_S = 0.1
@@ -45,6 +46,8 @@ class Stage:
         self.journal = Journal(output)
         self.chance = random.Random(seed)
         self.phase = "up"
+        self.last = False
+        """Whether the phase is the drill's last one."""
         self.active = "primary"
         """Where Airflow is to run."""
         self.t_fault: float | None = None
@@ -63,12 +66,19 @@ class Stage:
         """Start the load users; they keep so many task instances running."""
         self.load = LocustUsers(self.environment.directory / "sites" / "users",
                                 self.environment.logs / "locust.log", self.workers)
-        self.journal.append("load.started", asked=asked)
+        self.journal.append(LoadStarted(asked=asked))
         self.load.start(self.fleet.load_config(asked, self.seed))
         if self.workers.elsewhere:
             here = f"{getpass.getuser()}@{socket.gethostname()}"
             self.progress.say(f"waiting for {self.workers.elsewhere} Locust worker(s) on other hosts; "
                               f"on each: ./dev drill worker --through {here} {self.load.config}")
+
+    def stop_load(self) -> None:
+        """Have no user start anything any more; what runs comes to its end. Nothing where no load runs."""
+        if self.load is not None:
+            self.load.stop()
+            self.load = None
+            self.journal.append(LoadStopped())
 
     @property
     def fleet(self) -> Fleet:
@@ -84,7 +94,7 @@ class Stage:
 
     def look(self, name: str, ok: bool, detail: str) -> None:
         """Write down what was looked at, whether it is so, and what was seen."""
-        self.journal.append("check", name=name, ok=ok, detail=detail)
+        self.journal.append(Check(name=name, ok=ok, detail=detail))
 
     @property
     def restored_from(self) -> float:

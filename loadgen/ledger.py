@@ -3,7 +3,12 @@
 Into every metadata database of its region's PostgreSQL it commits numbered rows at a fixed rate,
 and tells the witness of each attempt and of each acknowledgement. A writer runs in *both* regions
 all the time: in the standby it is refused (the database is headless), and if an old writer's
-database ever acknowledges a commit after a promotion, the witness hears of it from here.
+database ever acknowledges a commit after a promotion, the witness hears of it from here. Each row names
+its Deployment and has a payload of its own, so that a row in another database, or with another payload,
+is found out.
+
+Whether there is anything to write or not, the witness hears every few seconds that the region's writers
+are alive: a silence is then the line's, or the region's.
 
 Open-loop: a row's time is fixed by the schedule, not by when the one before it was answered; a
 database that hangs for two seconds leaves two seconds' rows unattempted, not unnoticed.
@@ -22,18 +27,20 @@ import psycopg
 import uvloop
 from psycopg import sql
 
+from loadgen.content import content
 from loadgen.images import ImagePusher
 from loadgen.witness import WitnessClient
 
 TABLE = "dr_drill_ledger"
 CREATE = f"""
 create table if not exists {TABLE} (
-    writer text not null, n bigint not null, region text not null, payload text not null,
-    committed timestamptz not null default clock_timestamp(), primary key (writer, n))
+    deployment text not null, writer text not null, n bigint not null, region text not null,
+    payload text not null, committed timestamptz not null default clock_timestamp(), primary key (writer, n))
 """
 LOOK_FOR_DATABASES_S = 1.0
 RETRY_S = 0.5
 STATEMENT_TIMEOUT_MS = 5000
+BEAT_S = 2.0
 
 
 class Ledger:
@@ -47,7 +54,7 @@ class Ledger:
         self._rate = float(os.environ["LEDGER_ROWS_PER_SECOND"])
         # Random, because PostgreSQL would compress a repeated letter to nothing.
         size = int(os.environ["LEDGER_ROW_BYTES"])
-        self._payload = base64.b64encode(os.urandom(size)).decode()[:size]
+        self._filling = base64.b64encode(os.urandom(size)).decode()[:size]
         self._writer = f"{self._region}/{uuid.uuid4().hex[:8]}"
         self.accepts = asyncio.Event()
         """Set while the region's database takes writes."""
@@ -72,6 +79,20 @@ class Ledger:
             self.accepts.clear()
             await asyncio.sleep(RETRY_S)
 
+    async def takes_writes(self) -> bool:
+        """Whether the region's database takes writes, asked of it now."""
+        try:
+            async with await self._connect("postgres") as connection:
+                return not await _in_recovery(connection)
+        except (psycopg.Error, OSError):
+            return False
+
+    async def beat(self) -> None:
+        """Tell the witness for ever that the region's writers are alive."""
+        while True:
+            self._witness.tell(e="beat", r=self._region)
+            await asyncio.sleep(BEAT_S)
+
     async def _write_forever(self, database: str) -> None:
         deployment = database.removeprefix("airflow_").replace("_", "-")
         number = 0
@@ -80,8 +101,8 @@ class Ledger:
             try:
                 async with await self._connect(database) as connection:
                     await connection.execute(CREATE)
-                    insert = sql.SQL("insert into {} values (%s, %s, %s, %s)").format(
-                        sql.Identifier(TABLE))
+                    insert = sql.SQL("insert into {} (deployment, writer, n, region, payload)"
+                                     " values (%s, %s, %s, %s, %s)").format(sql.Identifier(TABLE))
                     # Writers take turns: in step, they would leave gaps in which nothing is written.
                     due = time.monotonic() - random.random() / self._rate
                     while True:
@@ -92,16 +113,17 @@ class Ledger:
                         elif wait < -1:
                             due = time.monotonic()  # rows missed in a hang are not made up for
                         number += 1
-                        self._tell("try", deployment, number)
+                        payload = payload_of(deployment, number, self._filling)
+                        self._tell("try", deployment, number, payload)
                         await connection.execute(
-                            insert, (self._writer, number, self._region, self._payload))
-                        self._tell("ack", deployment, number)
+                            insert, (deployment, self._writer, number, self._region, payload))
+                        self._tell("ack", deployment, number, payload)
             except (psycopg.Error, OSError):
                 await asyncio.sleep(RETRY_S)
 
-    def _tell(self, event: str, deployment: str, number: int) -> None:
-        self._witness.tell(
-            e=event, s="ledger", d=deployment, r=self._region, wr=self._writer, n=number)
+    def _tell(self, event: str, deployment: str, number: int, payload: str) -> None:
+        self._witness.tell(e=event, s="ledger", d=deployment, r=self._region, wr=self._writer, n=number,
+                           c=content(payload.encode()))
 
     async def _connect(self, database: str) -> psycopg.AsyncConnection[tuple[object, ...]]:
         return await psycopg.AsyncConnection.connect(
@@ -109,6 +131,12 @@ class Ledger:
             connect_timeout=2, autocommit=True,
             options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
         )
+
+
+def payload_of(deployment: str, number: int, filling: str) -> str:
+    """What a row holds: its own name, then what makes it as long as ``filling`` (if that is longer)."""
+    name = f"{deployment}/{number} "
+    return name + filling[len(name):]
 
 
 async def _in_recovery(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> bool:
@@ -126,11 +154,10 @@ async def _databases(connection: psycopg.AsyncConnection[tuple[object, ...]]) ->
 async def main() -> None:
     """Write rows and push images for ever."""
     region = os.environ["DR_DRILL_REGION"]
-    witness = WitnessClient(
-        os.environ["DR_DRILL_WITNESS_HOST"], int(os.environ["DR_DRILL_WITNESS_PORT"]),
-        os.environ["DR_DRILL_WITNESS_TOKEN"])
+    # The only client that is there in both regions all the time.
+    witness = WitnessClient.of_pod(patrols=True)
     ledger = Ledger(region, witness)
-    await asyncio.gather(ledger.run(), ImagePusher(region, witness).run(ledger.accepts))
+    await asyncio.gather(ledger.run(), ledger.beat(), ImagePusher(region, witness).run(ledger.takes_writes))
 
 
 if __name__ == "__main__":

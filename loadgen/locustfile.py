@@ -4,13 +4,14 @@ One user a Deployment, over as many Locust workers as the drill was told to use.
 asks its Deployment, through its hostname and with the official Airflow client, how many task instances
 run or are about to, and triggers as many Dag runs as are missing. Users stop sending while the system
 hangs (they are a closed loop), so nothing is measured through them; but each Dag run whose creation
-was acknowledged is told to the witness.
+was acknowledged is told to the witness, later if it has to be.
 
 Configuration comes from the file named by ``DR_DRILL_LOAD`` (see ``loadgen.load``).
 """
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import json
@@ -29,9 +30,9 @@ from airflow_client.client.rest import ApiException
 from locust import User, constant_pacing, events, task
 from urllib3.exceptions import HTTPError
 
-from harness.lines import LinesClient
 from harness.names import NameCache
 from loadgen.shapes import BY_DAG, SHAPES, Shape
+from loadgen.witness import WitnessClient
 
 CONFIG: dict[str, Any] = json.loads(Path(os.environ["DR_DRILL_LOAD"]).read_text())
 PACE_S = max(3.0, len(CONFIG["deployments"]) / 3)
@@ -42,6 +43,8 @@ seconds to start."""
 RUNS_AT_ONCE = 2
 """Dag runs a user triggers in one go."""
 REQUEST_TIMEOUT = (2.0, 5.0)
+TOLD_WITHIN_S = 3.0
+"""How long the end of the load waits for the witness."""
 _numbers = itertools.count()
 _resolver = dns.resolver.Resolver(configure=False)
 _resolver.nameservers, _resolver.port = [CONFIG["dns"][0]], CONFIG["dns"][1]
@@ -49,6 +52,15 @@ _resolver.lifetime = 2.0
 _names = NameCache()
 NAMES_OVER_TCP = "DR_DRILL_NAMES_OVER_TCP" in os.environ
 """Set on another host, where names are asked for through SSH (see ``loadgen.worker``)."""
+
+
+@functools.cache
+def witness() -> WitnessClient:
+    """The witness's client of all users of this process; its unsent records lie beside the configuration."""
+    host, port, token = CONFIG["witness"]
+    made = WitnessClient(host, port, token, Path(os.environ["DR_DRILL_LOAD"]).parent / "spool")
+    events.quit.add_listener(lambda **_: made.close(TOLD_WITHIN_S))  # when no user is left
+    return made
 
 
 class DeploymentUser(User):
@@ -69,7 +81,6 @@ class DeploymentUser(User):
         self.address = ""
         self.client: airflow.ApiClient | None = None
         self.chance = random.Random(f"{CONFIG['seed']}/{self.deployment['name']}")
-        self.witness: LinesClient | None = None
         self.fitting = [shape for shape in SHAPES if shape.width <= 2 * self.share] or [SHAPES[2]]
         self.next = self._choose()
         gevent.sleep(self.chance.uniform(0, PACE_S))
@@ -112,18 +123,8 @@ class DeploymentUser(User):
         answer = DagRunApi(api).trigger_dag_run(
             dag_id, airflow.TriggerDAGRunPostBody(logical_date=None),
             _request_timeout=REQUEST_TIMEOUT)
-        self._tell({"e": "ack", "s": "airflow", "k": "dagrun", "d": self.deployment["name"],
-                    "r": CONFIG["regions"].get(self.address, ""), "dag": dag_id,
-                    "run": answer.dag_run_id, "t": time.time()})
-
-    def _tell(self, record: dict[str, Any]) -> None:
-        host, port, token = CONFIG["witness"]
-        try:
-            if self.witness is None:
-                self.witness = LinesClient(host, port, token)
-            self.witness.ask([record])
-        except OSError:
-            self.witness = None
+        witness().tell(e="ack", s="airflow", k="dagrun", d=self.deployment["name"],
+                       r=CONFIG["regions"].get(self.address, ""), dag=dag_id, run=answer.dag_run_id)
 
     def _api(self) -> airflow.ApiClient:
         """A client for where the hostname points now."""

@@ -162,7 +162,7 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
             variant = Variant(config.regions[region], active)
             manifests = render(config, store.all(Deployment), variant)
         return {"generation": cluster.generation, "active": active, "manifests": manifests,
-                "rpoBound": config.rpo_bound}
+                "drain": _may_drain(store, region), "rpoBound": config.rpo_bound}
 
     @app.post("/agent/clusters/{cluster_id}/regions/{region}", dependencies=[Depends(agent)])
     def reported(cluster_id: str, region: str, body: AgentReport) -> dict[str, Any]:
@@ -184,6 +184,12 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
 
     _handle_errors(app)
     return app
+
+
+def _may_drain(store: Store, region: str) -> bool:
+    """Whether a region's Airflow is being left as planned, so that what runs there may come to its end."""
+    return any(request.planned and request.source == region and request.status == "IN_PROGRESS"
+               for request in store.all(FailoverRequest))
 
 
 def _handle_errors(app: FastAPI) -> None:

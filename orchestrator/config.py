@@ -49,7 +49,11 @@ class OrchestratorConfig(BaseModel):
     dns_ttl: int = 5
     """Of the ingress record, the one that a failover moves; seconds."""
     aws_access_key: str = Field(repr=False)
+    """The orchestrator's own: the servers' logs tell its calls from those of the workloads by it."""
     aws_secret_key: str = Field(repr=False)
+    workload_aws_access_key: str = Field(repr=False)
+    """What Airflow's containers call AWS with."""
+    workload_aws_secret_key: str = Field(repr=False)
     api_token: str = Field(repr=False)
     read_token: str = Field(default="", repr=False)
     """May look and change nothing; empty: there is none."""
@@ -58,6 +62,9 @@ class OrchestratorConfig(BaseModel):
     agent_token: str = Field(repr=False)
     """What the reconcilers in the regions authenticate with."""
     task_seconds: float = 30.0
+    drain_seconds: float = Field(default=30.0, ge=0)
+    """How long a planned move lets running tasks come to their end; 0: no longer than it takes to report one
+    that has had its effect."""
     rpo_bound: float | None = None
     """``rds.global_db_rpo`` of the metadata databases, seconds; None: off."""
     crash_file: Path | None = None

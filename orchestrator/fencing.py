@@ -21,11 +21,11 @@ LEASE_MARGIN_S = 3.0
 """On top of the bound that Airflow in a region which nobody reaches is given to stop by itself."""
 
 
-def stopping(source: str, target: str) -> Callable[[], bool]:
+def stopping(source: str, target: str, *, drain: bool) -> Callable[[], bool]:
     """Tell the region that is left to stop its Airflow; the condition that it has said so.
 
     Nobody calls into it: its agent asks; where that cannot, the order crosses with the buckets, and so does
-    the answer. Safe to be done again.
+    the answer. ``drain``: what runs there may come to its end. Safe to be done again.
     """
     generation = _no_airflow_from_now_on(source)
     orders, ordered = Context.regions[target].orders, False
@@ -36,7 +36,7 @@ def stopping(source: str, target: str) -> Callable[[], bool]:
             return True
         try:
             if not ordered:
-                orders.stop(source, generation)
+                orders.stop(source, generation, drain=drain)
                 ordered = True
             return orders.answered(source) >= generation
         except UNREACHABLE as error:
@@ -52,7 +52,7 @@ def stop_left_airflow(source: str, target: str) -> None:
     A region that no word reaches stops within the bound of its last contact. Then the failover goes on: what
     is lost must not hold up what is left.
     """
-    asked, has_stopped = time.time(), stopping(source, target)
+    asked, has_stopped = time.time(), stopping(source, target, drain=False)
     lease = LEASE_MARGIN_S + (SILENT_S if Context.config.rpo_bound is None else Context.config.rpo_bound)
 
     def over() -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
@@ -12,11 +12,12 @@ from typing import Any
 from kubernetes import client, config
 
 from orchestrator.drift import Key, key_of
-from orchestrator.manifests import FIELD_MANAGER, Manifest
+from orchestrator.manifests import FIELD_MANAGER, GRACE_S, STOP_S, Manifest
 
 CONNECT_S, READ_S = 2.0, 10.0
 PARALLEL = 4
 PLURALS = {"Ingress": "ingresses"}
+AIRFLOW = "app.kubernetes.io/part-of=airflow"
 MANAGED = "dr-drill/deployment"
 """The label that every object of a Deployment carries."""
 
@@ -84,9 +85,7 @@ class KubernetesRegion:
             for manifest in group:
                 self.apply(manifest)
 
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            for done in [pool.submit(one, group) for group in groups]:
-                done.result()
+        _all(one, groups)
 
     def list_managed(self, api_version: str, kind: str) -> dict[Key, Manifest]:
         """All objects of a kind that belong to a Deployment, in all namespaces."""
@@ -110,15 +109,56 @@ class KubernetesRegion:
             if error.status != 404:
                 raise
 
-    def stop_airflow(self) -> None:
-        """Scale every Airflow workload of the region to nothing."""
+    def stop_airflow(self, *, drain: bool) -> None:
+        """Scale every Airflow workload of the region to nothing.
+
+        ``drain``: what runs may come to its end; otherwise it is hurried.
+
+        Raises:
+            kubernetes.client.ApiException: the first refusal, after all have been tried.
+        """
         found: Any = self._apps.list_deployment_for_all_namespaces(
-            label_selector="app.kubernetes.io/part-of=airflow", _request_timeout=(CONNECT_S, READ_S))
-        for workload in found.items:
+            label_selector=AIRFLOW, _request_timeout=(CONNECT_S, READ_S))
+        running = [] if drain else self._draining()
+
+        def stop(workload: Any) -> None:
+            meta = workload.metadata
             if workload.spec.replicas:
                 self._apps.patch_namespaced_deployment_scale(
-                    workload.metadata.name, workload.metadata.namespace, {"spec": {"replicas": 0}},
+                    meta.name, meta.namespace, {"spec": {"replicas": 0}},
                     _request_timeout=(CONNECT_S, READ_S))
+            # At once, lest they drain in the meantime; not before, lest they be replaced.
+            for pod in running:
+                if (pod.metadata.namespace, pod.metadata.labels["component"]) == (meta.namespace, meta.name):
+                    self._hurry(pod)
+
+        _all(stop, found.items)
+
+    def hurry(self) -> None:
+        """Give no time to drain any more to Airflow that is being stopped.
+
+        Raises:
+            kubernetes.client.ApiException: the first refusal, after all have been tried.
+        """
+        _all(self._hurry, self._draining())
+
+    def _draining(self) -> list[Any]:
+        """The pods that are given, or would be, more than the usual time to end."""
+
+        def grace(pod: Any) -> int:
+            own = pod.spec.termination_grace_period_seconds
+            return int(pod.metadata.deletion_grace_period_seconds or own or 0)
+
+        return [pod for pod in self._airflow() if grace(pod) > GRACE_S]
+
+    def _hurry(self, pod: Any) -> None:
+        try:
+            self._core.delete_namespaced_pod(
+                pod.metadata.name, pod.metadata.namespace, grace_period_seconds=STOP_S,
+                _request_timeout=(CONNECT_S, READ_S))
+        except client.ApiException as error:
+            if error.status != 404:
+                raise
 
     def _call(self, method: str, path: str, query: list[tuple[str, str]]) -> Manifest:
         request = self._api.param_serialize(
@@ -132,24 +172,21 @@ class KubernetesRegion:
 
     def airflow_pods(self) -> int:
         """How many Airflow pods have a process in this region (those being stopped included)."""
-        pods: Any = self._core.list_pod_for_all_namespaces(
-            label_selector="app.kubernetes.io/part-of=airflow",
-            _request_timeout=(CONNECT_S, READ_S),
-        )
-        return sum(1 for pod in pods.items if pod.status.phase in ("Running", "Pending"))
+        return len(self._airflow())
 
     def ready_components(self) -> dict[str, set[str]]:
         """Namespace to the Airflow components that are ready there."""
-        pods: Any = self._core.list_pod_for_all_namespaces(
-            label_selector="app.kubernetes.io/part-of=airflow",
-            _request_timeout=(CONNECT_S, READ_S),
-        )
         found: dict[str, set[str]] = {}
-        for pod in pods.items:
+        for pod in self._airflow():
             conditions = pod.status.conditions or []
             if any(c.type == "Ready" and c.status == "True" for c in conditions):
                 found.setdefault(pod.metadata.namespace, set()).add(pod.metadata.labels["component"])
         return found
+
+    def _airflow(self) -> list[Any]:
+        found: Any = self._core.list_pod_for_all_namespaces(
+            label_selector=AIRFLOW, _request_timeout=(CONNECT_S, READ_S))
+        return [pod for pod in found.items if pod.status.phase in ("Running", "Pending")]
 
     def job_outcome(self, namespace: str, name: str) -> str | None:
         """``Complete``, ``Failed``, or None while the job runs."""
@@ -166,6 +203,13 @@ class KubernetesRegion:
             name, namespace, propagation_policy="Background", _request_timeout=(CONNECT_S, READ_S))
         self._core.delete_namespaced_secret(
             name, namespace, _request_timeout=(CONNECT_S, READ_S))
+
+
+def _all(act: Callable[[Any], None], objects: Iterable[Any]) -> None:
+    """Do something to many objects, a few at a time."""
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        for done in [pool.submit(act, obj) for obj in objects]:
+            done.result()
 
 
 def _plural(kind: str) -> str:

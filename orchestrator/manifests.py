@@ -6,6 +6,7 @@ decided in :class:`Variant`, and nowhere else.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ Manifest = dict[str, Any]
 AIRFLOW_IMAGE = "airflow:3.3.2"
 SYSTEM_NAMESPACE = "dr-system"
 FIELD_MANAGER = "dr-orchestrator"
+GRACE_S = 10
+"""What a pod that is told to stop is given to end in order; a scheduler has the drain time on top."""
+STOP_S = 3
+"""What a scheduler is given where nothing may be waited for: instead of the drain time, not on top."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ def _deployment(
         **AIRFLOW_SETTINGS,
         "DR_DRILL_DEPLOYMENT": deployment.name,
         "DR_DRILL_TASK_SECONDS": str(config.task_seconds),
+        "DR_DRILL_DRAIN_SECONDS": str(config.drain_seconds),
+        "DR_DRILL_STOP_SECONDS": str(STOP_S),
         **{v["key"]: str(v.get("value", "")) for v in deployment.environmentVariables},
         **variant.environment(deployment),
     }
@@ -98,7 +105,8 @@ def _deployment(
          "data": settings},
         {"apiVersion": "v1", "kind": "Secret", "metadata": {**meta, "name": "airflow-secrets"},
          "stringData": secrets_for(config, deployment, variant)},
-        _workload("scheduler", meta, ["scheduler"], variant.replicas, None),
+        _workload("scheduler", meta, ["scheduler"], variant.replicas, None,
+                  grace=GRACE_S + math.ceil(config.drain_seconds)),
         _workload("api-server", meta, ["api-server"], variant.replicas, probe),
         {"apiVersion": "v1", "kind": "Service", "metadata": {**meta, "name": "api-server"},
          "spec": {"selector": {"component": "api-server"},
@@ -124,16 +132,17 @@ def secrets_for(
         + "?connect_timeout=3",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": variant.database_url(deployment, "asyncpg"),
         "AIRFLOW_CONN_AWS_DEFAULT": (
-            f"aws://{config.aws_access_key}:{config.aws_secret_key}@/?region_name="
+            f"aws://{config.workload_aws_access_key}:{config.workload_aws_secret_key}@/?region_name="
             f"{variant.region.name}&endpoint_url={quote(variant.region.workload_aws_endpoint, safe='')}"
         ),
-        "AWS_ACCESS_KEY_ID": config.aws_access_key,
-        "AWS_SECRET_ACCESS_KEY": config.aws_secret_key,
+        "AWS_ACCESS_KEY_ID": config.workload_aws_access_key,
+        "AWS_SECRET_ACCESS_KEY": config.workload_aws_secret_key,
     }
 
 
 def _workload(
-    name: str, meta: Manifest, command: list[str], replicas: int, probe: Manifest | None
+    name: str, meta: Manifest, command: list[str], replicas: int, probe: Manifest | None,
+    grace: int = GRACE_S,
 ) -> Manifest:
     container: Manifest = {
         "name": name, "image": AIRFLOW_IMAGE, "command": ["airflow"], "args": command,
@@ -150,7 +159,7 @@ def _workload(
             "selector": {"matchLabels": {"component": name}},
             "template": {
                 "metadata": {"labels": pod_labels},
-                "spec": {"serviceAccountName": "airflow", "terminationGracePeriodSeconds": 10,
+                "spec": {"serviceAccountName": "airflow", "terminationGracePeriodSeconds": grace,
                          "containers": [container]},
             },
         },

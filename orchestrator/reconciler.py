@@ -4,7 +4,8 @@ The region asks; the control plane answers. So a region
 can be told to stop its Airflow although nobody calls into it (XR-10), and one that comes back
 after an outage finds out by itself that it is the standby now. It reports which generation it
 has applied and how many Airflow pods it still runs: that report is what a planned switchover
-waits for before the other region may start (XR-08).
+waits for before the other region may start (XR-08). Where Airflow is left as planned, what runs may come
+to its end (it drains); otherwise, and from the moment on at which that is over, it is gone within seconds.
 
 Between changes it looks now and then whether the region still is what it should be, puts right what
 is not, removes what is not wanted any more, and reports what it found.
@@ -86,7 +87,10 @@ class Reconciler:
         state.heard = time.monotonic()
         wanted: dict[str, Any] = answer.json()
         state.rpo_bound, view.active = wanted.get("rpoBound"), bool(wanted["active"])
+        hurried = not view.active and not wanted["drain"]
         if state.stopped or wanted["generation"] != state.applied:
+            if hurried:
+                self._kube.stop_airflow(drain=False)
             self._apply(wanted["manifests"])
             state.applied, state.stopped, state.looked = int(wanted["generation"]), False, time.monotonic()
             state.unwanted, state.drift = set(), []
@@ -98,6 +102,8 @@ class Reconciler:
                 view.wanted, state.looked = fresh["manifests"], time.monotonic()
                 state.drift = self._put_right()
         running = self._kube.airflow_pods()
+        if running and hurried:
+            self._kube.hurry()
         self._control.post(self._path, json={
             "generation": state.applied, "running_pods": running, "drift": state.drift,
             "in_contact_s": time.monotonic() - view.in_contact, "facts": view.facts.model_dump(),
@@ -129,12 +135,17 @@ class Reconciler:
         state = self.state
         try:
             order = self._orders.stopping(self._region)
-            if order > state.applied:
-                self._stop(f"told to stop Airflow by the bucket (generation {order})")
+            if order is None:
+                return
+            if order.generation > state.applied:
+                self._stop(f"told to stop Airflow by the bucket ({order})", drain=order.drain)
             # Or told by the control plane itself, and cut off before Airflow had stopped.
-            inactive = state.stopped or not self._view.active
-            if order and inactive and not self._kube.airflow_pods():
-                self._orders.answer(self._region, order)
+            if not state.stopped and self._view.active:
+                return
+            if not self._kube.airflow_pods():
+                self._orders.answer(self._region, order.generation)
+            elif not order.drain:
+                self._kube.hurry()
         except (BotoCoreError, ClientError) as error:
             print(f"no orders to be read: {error!r}", flush=True)
 
@@ -169,10 +180,12 @@ class Reconciler:
         now = time.monotonic()
         if now - state.heard > patience and now - self._view.in_contact > patience:
             self._stop(f"alone for {patience:.0f} s: neither the control plane nor the other region's "
-                       "database is there; stopping Airflow")
+                       "database is there; stopping Airflow", drain=False)
 
-    def _stop(self, why: str) -> None:
+    def _stop(self, why: str, *, drain: bool) -> None:
         if not self.state.stopped:
             print(why, flush=True)
-            self._kube.stop_airflow()
+            self._kube.stop_airflow(drain=drain)
             self.state.stopped = True
+        elif not drain:
+            self._kube.hurry()

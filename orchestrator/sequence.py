@@ -2,8 +2,9 @@
 
 Forward and backward are one workflow: bring the target region up, leave the other one alone.
 
-1. ``quiesce`` (planned only): the region that is left stops its Airflow. It is told through its own
-   agent, which asks, or by its bucket; nobody calls into it.
+1. ``quiesce`` (planned only): the region that is left stops its Airflow; tasks that run come to their end,
+   within the time that is configured for that. It is told through its own agent, which asks, or by its
+   bucket; nobody calls into it.
 2. ``provision-database-compute``: a head for the target's storage.
 3. ``fence-old-writer`` (unplanned only): the region that is left stops its Airflow, told in either way
    (reconciler, bucket) or by itself; then the database fences its old writer, or waits until that has
@@ -44,7 +45,8 @@ from orchestrator.store import Deployment, Report
 log = structlog.get_logger()
 
 QUIESCE_S = 60.0
-"""A planned switchover waits this long for the left region to report its Airflow stopped."""
+"""A planned switchover waits this long for the left region to report its Airflow stopped, on top of the time
+that running tasks are given."""
 HEAD_S = 900.0
 """AWS needs 5 to 10 minutes to provision a DB instance."""
 FENCE_S = 120.0
@@ -93,9 +95,9 @@ def cleanup(request_id: str) -> None:
 def quiesce(request_id: str, source: str, target: str) -> None:
     """Have the region that is left stop its Airflow, and wait until it says so (XR-08)."""
     with Step(request_id, "quiesce"):
-        has_stopped = stopping(source, target)
+        has_stopped = stopping(source, target, drain=True)
         crash_point("quiesce:in")
-        until(has_stopped, QUIESCE_S,
+        until(has_stopped, Context.config.drain_seconds + QUIESCE_S,
               f"{source} did not say that its Airflow has stopped; is its agent running? "
               "Send the request again when it is")
 

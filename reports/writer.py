@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from harness import evidence as evidences
-from reports import document, html
+from harness.measures import Result, evaluate
+from harness.measures.result import as_json
+from harness.record import evidence as evidences
+from harness.selftest.planted import prove
 
 
-def write(run: Path) -> dict[str, Any]:
-    """Write ``report.json`` and ``report.html``; the report.
-
-    Raises:
-        FileNotFoundError, CorruptJournal: see :func:`harness.evidence.load`.
-    """
+def write(run: Path) -> Result:
+    """Write ``report.json`` into a run directory; the result."""
     evidence = evidences.load(run)
-    report = document.from_evidence(evidence)
-    (run / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    html.write(run, report, evidence)
-    return report
+    result = evaluate(evidence, prove(evidence))
+    (run / "report.json").write_text(as_json(result))
+    return result

@@ -72,6 +72,27 @@ class DatabaseAccess:
         )
 
 
+@dataclass(frozen=True)
+class Epoch:
+    """A reign of one writer, begun by a promotion, by the database's own word.
+
+    Attributes:
+        deployment: whose metadata database it is; None where all Deployments share the server.
+        number: the database's own number of the reign; a later reign has a higher one.
+        site: the name of the region where the writer is.
+        began: wall time at which the writer began to accept writes, seconds.
+        error: how far ``began`` may be off, seconds.
+        source: what said so, for the report.
+    """
+
+    deployment: str | None
+    number: int
+    site: str
+    began: float
+    error: float
+    source: str
+
+
 class Environment(Protocol):
     """A pair of regions, with what lies outside them."""
 
@@ -172,7 +193,24 @@ class Environment(Protocol):
         """CPU and memory of the environment's parts over time (table ``usage``)."""
 
     def access_logs(self) -> Mapping[str, Sequence[Path]]:
-        """The servers' own access logs, by role (``global`` for the global services)."""
+        """The servers' own access logs, by role (``global`` for the global services).
+
+        A line's ``who`` is the caller by the credential that it offered: ``orchestrator``, ``observer`` or
+        ``workload``; absent where it offered none that is known.
+        """
+
+    def epochs(self) -> Sequence[Epoch]:
+        """Every reign of a writer so far, oldest first, by the databases' own word.
+
+        A dead region's are among them. A reign whose begin is not known is left out, and
+        :meth:`epoch_gaps` tells of it.
+        """
+
+    def epoch_gaps(self) -> Sequence[str]:
+        """What is not known of the reigns, one sentence each; empty when :meth:`epochs` is complete."""
+
+    def spools(self) -> Sequence[Path]:
+        """Files of witness records (JSON lines) that clients in the sites could not send, and kept."""
 
     def replication_lag(self, role: str) -> Mapping[str, Any]:
         """The writer's view of its standby (``state``, ``lag_bytes``, ``lag_s``).

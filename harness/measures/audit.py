@@ -1,59 +1,79 @@
-"""The dependency audit: whom the orchestrator called from the request to completion.
+"""The dependency audit: who called into the site that is left, and who wrote to a global control plane.
 
-Read from the links that every call of the orchestrator crosses (a connection that was refused
-counts as much as one that was answered) and from the servers' own access logs, never from the
-orchestrator's word. ``left_region`` counts connections and requests into the region that is being
-left: the claim is that there are none. ``iam_writes`` counts writes to IAM's control plane, which
-lives in one region.
+Read from the links that every call of the orchestrator crosses (a connection that was refused counts as much as one
+that was answered) and from the servers' own access logs, never from the orchestrator's word; from the request until
+the
+*harness itself* has seen the transition complete. **Calls into the site that is left** are those that come
 
-It does **not** cover calls that cross no border (inside a region), nor the clean-up, which runs
-after completion and may call the old region once it is back.
+* directly: over one of the orchestrator's links, or with the orchestrator's credential;
+* through the other site: over the link between the sites, other than what the database and the object store
+  themselves say to their peers (service ``control``);
+* by address: past all links, by nobody who is known there (the site's own workloads and the observer are).
+
+**Global writes** are changes at a control plane that lives in one region (IAM, Route 53), whoever makes them.
+
+It does **not** cover calls that cross no border and are made by the site's own workloads, nor the clean-up, which runs
+after completion and may call the old site once it is back.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from harness.measures.history import History
+from harness.measures.result import Audit
+from harness.measures.timeline import Move
 
-from harness.evidence import Evidence
-from harness.measures.timeline import Transition
-
-ORCHESTRATOR_LINKS = r"^\d+\.\d+\.13\d\."
-"""Third octets 130 to 139 are the orchestrator's links (see ``environments.embedded.addresses``)."""
 EXAMPLES = 5
+ORCHESTRATOR, OBSERVER, WORKLOAD = "orchestrator", "observer", "workload"
+PEERS = "control"
+"""The service under which databases and object stores of two sites talk to each other."""
+LINKED = r"^\d+\.\d+\.1[1-4]\d\."
+"""Addresses of links: third octets 110 to 149 name caller and site; 13x are the orchestrator's."""
+ORCHESTRATORS = r"^\d+\.\d+\.13\d\."
+READ = "^(Get|List|Describe|Head|GET|HEAD)"
+
+LEFT_LINKS = """
+select t, concat_ws(' ', caller, event, service, 'of', site) as what from links
+where caller = 'orchestrator' and site = $left and t between $since and $until
+    and event in ('connect', 'refused', 'request')"""
+LEFT_ACCESS = f"""
+select t, concat_ws(' ', coalesce(who, 'somebody'), 'at', caller, 'asked', role, 'for', service, action) as what
+from access
+where role = $left and t between $since and $until and service <> '{PEERS}' and (
+    who = '{ORCHESTRATOR}'
+    or who is distinct from '{OBSERVER}' and regexp_matches(caller, '{LINKED}')
+    or who is null)"""
+CALLS = f"""
+select role, count(*) as calls from access
+where t between $since and $until
+    and (who = '{ORCHESTRATOR}' or regexp_matches(caller, '{ORCHESTRATORS}')) group by role order by role"""
+GLOBAL = f"""
+select t, service, concat_ws(' ', coalesce(who, caller), service, action) as what from access
+where role = 'global' and t between $since and $until and service <> '{PEERS}'
+    and who is distinct from '{OBSERVER}' and not regexp_matches(action, '{READ}')"""
 
 
-@dataclass(frozen=True)
-class Audit:
-    """Calls by where they went."""
+def audit(history: History, move: Move) -> Audit | None:
+    """The audit of one transition.
 
-    calls: int
-    by_site: dict[str, int]
-    left_region: int
-    iam_writes: int
-    examples: tuple[str, ...] = ()
-
-
-def audit(evidence: Evidence, transition: Transition, role_of: dict[str, str]) -> Audit | None:
-    """The audit of one transition; None where the network kept no record or it never completed.
-
-    ``role_of``: region name to role.
+    None where the network or the orchestrator's calls left no record, or where the transition never completed: an
+    orchestrator that called nobody cannot have moved anything.
     """
-    if transition.t_completed is None or not evidence.has_links:
+    until = move.seen_complete
+    if until is None or not history.evidence.has_links:
         return None
-    span = {"since": transition.t_asked, "until": transition.t_completed}
-    into_left = """
-        from links where caller = 'orchestrator' and site = $left
-        and t between $since and $until and event in ('connect', 'refused', 'request')"""
-    left = role_of[transition.source]
-    count = evidence.tables.value(f"select count(*) {into_left}", left=left, **span)
-    examples = evidence.tables.rows(
-        f"select event, service, t {into_left} order by t limit {EXAMPLES}", left=left, **span)
-    calls = evidence.tables.rows(f"""
-        select role, count(*) as calls,
-               count(*) filter (service = 'iam' and not regexp_matches(action, '^(Get|List)')) as iam
-        from access where t between $since and $until
-            and regexp_matches(caller, '{ORCHESTRATOR_LINKS}') group by role order by role""", **span)
+    tables = history.tables
+    span = {"since": move.asked, "until": until}
+    left = {**span, "left": history.roles.get(move.source, move.source)}
+    called = tables.value(
+        "select count(*) from links where caller = 'orchestrator' and t between $since and $until", **span)
+    by_site = {row["role"]: row["calls"] for row in tables.rows(CALLS, **span)}
+    if not called and not by_site:
+        return None
+    into = sorted(tables.rows(LEFT_LINKS, **left) + tables.rows(LEFT_ACCESS, **left), key=lambda row: row["t"])
+    recorded = tables.value("select count(*) from access where role = 'global'") > 0
+    written = tables.rows(GLOBAL, **span) if recorded else []
+    iam = [row for row in written if row["service"] == "iam"]
     return Audit(
-        calls=sum(c["calls"] for c in calls), by_site={c["role"]: c["calls"] for c in calls},
-        left_region=count, iam_writes=sum(c["iam"] for c in calls),
-        examples=tuple(f"{e['event']} {e['service']} at {e['t']:.3f}" for e in examples))
+        calls=sum(by_site.values()), by_site=by_site, left_site=len(into),
+        iam_writes=len(iam) if recorded else None, other_global_writes=len(written) - len(iam) if recorded else None,
+        examples=[f"{row['what']} at {row['t']:.3f}" for row in [*into, *iam][:EXAMPLES]])

@@ -13,11 +13,12 @@ It does **not** say what Airflow would cost elsewhere: no task does any work her
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from harness.evidence import Evidence
-from harness.tables import Tables
+from harness.measures.history import History
+from harness.measures.result import Resources
+from harness.record.events import LoadReached, PhaseEnded
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,12 @@ class Span:
     """CPU seconds of the parts that a task instance passes through."""
 
 
-@dataclass(frozen=True)
-class Resources:
-    """The cost of a run."""
-
-    cpu_s: dict[str, dict[str, float]]
-    """CPU seconds by group and part."""
-    memory_peak_mib: float | None
-    harness_share: float | None
-    held: Span | None
-    """While the load was held at its full size, before any fault."""
-    memory_by_group: dict[str, float] = field(default_factory=dict)
-    """At the peak, MiB."""
-
-
 TASK_PATH = ("\"group\" in ('airflow', 'postgresql') or part in ('aws', 'witness')")
 
 
-def resources(evidence: Evidence) -> Resources:
+def resources(history: History) -> Resources:
     """The cost of a run; empty where nobody read it."""
-    tables = evidence.tables
+    tables = history.tables
     cpu: dict[str, dict[str, float]] = {}
     for row in tables.rows("""
             select "group", part, max(cpu_s) as cpu from usage group by all order by cpu desc"""):
@@ -63,15 +50,20 @@ def resources(evidence: Evidence) -> Resources:
         select "group", sum(pss_mib) as mib from usage
         where t = (select t from readings order by mib desc limit 1) group by 1 order by 1""")
     by_group = {row["group"]: round(row["mib"], 1) for row in peak}
+    held = _held(history)
     return Resources(
-        cpu, round(sum(by_group.values()), 1) if by_group else None,
-        sum(cpu.get("harness", {}).values()) / everything if everything else None,
-        _held(evidence, tables), by_group)
+        cpu_s=cpu, memory_peak_mib=round(sum(by_group.values()), 1) if by_group else None,
+        memory_by_group_mib=by_group,
+        harness_share=round(sum(cpu.get("harness", {}).values()) / everything, 4) if everything else None,
+        held_seconds=held.seconds if held else None, held_cores=held.cores if held else None,
+        held_tasks=held.tasks if held else None,
+        cpu_s_per_task=round(held.task_cpu_s / held.tasks, 4) if held and held.tasks else None)
 
 
-def _held(evidence: Evidence, tables: Tables) -> Span | None:
-    reached = evidence.first("load.reached")
-    ended = next((e for e in evidence.of("phase.ended") if e["phase"] == "load"), None)
+def _held(history: History) -> Span | None:
+    tables = history.tables
+    reached = history.evidence.first(LoadReached)
+    ended = next((e for e in history.evidence.of(PhaseEnded) if e.phase == "load"), None)
     if reached is None or ended is None:
         return None
     readings = [row["t"] for row in tables.rows(
@@ -89,16 +81,3 @@ def _held(evidence: Evidence, tables: Tables) -> Span | None:
         where e = 'ack' and s = 'airflow' and k = 'state' and t between $since and $until""", **span)
     seconds = span["until"] - span["since"]
     return Span(round(seconds, 1), round(total / seconds, 3), tasks, round(path, 2))
-
-
-def as_json(found: Resources) -> dict[str, Any]:
-    """The figures as the report prints them."""
-    held = found.held
-    return {
-        "cpu_s": found.cpu_s, "memory_peak_mib": found.memory_peak_mib,
-        "memory_by_group_mib": found.memory_by_group,
-        "harness_share": None if found.harness_share is None else round(found.harness_share, 4),
-        "load_held": None if held is None else {
-            "seconds": held.seconds, "cores": held.cores, "tasks_ended": held.tasks,
-            "cpu_s_per_task_all_in": round(held.task_cpu_s / held.tasks, 4) if held.tasks else None},
-    }

@@ -1,182 +1,165 @@
-"""What was lost: acknowledged before the fault, and not there once the drill had settled.
+"""What a transition lost: acknowledged before the fault, and not there once the fleet had settled.
 
-**RPO of a stream** = t_fault - the acknowledgement time of the oldest lost write (0 where none is
-lost), with the count. A write is *acknowledged* when a client got success and told the witness.
-Streams: ``metadata`` (ledger rows, and Airflow's own acknowledgements: Dag runs created, task
-states, XComs), ``task-logs`` and ``images`` (objects). What is absent after the failover but there
-again at the end of the run, once the old region is back, is counted as lost *and* shown as recovered later.
+**RPO of a stream** = t_fault - the acknowledgement of the oldest write that the transition lost, with the count. It
+is known no better than what was observed:
 
-It does **not** mean: what *would* have been lost at another moment (see ``exposure``), nor anything
-about writes that were never acknowledged: those are ``unknown``, and may be there (``recovered``) or
-not. Of a region that dies the acknowledgements of its last 30 ms may never have reached the witness (it is
-told in batches); they are not counted. ``phantom`` writes are there and were never attempted; there must be
-none.
+* where no older acknowledged write survives, it is *at least* that (everything that was watched is gone), and met by
+  no bound: the history is too short to say more;
+* where nothing is lost, it is at most the time since the last acknowledgement before the fault, plus the time by which
+  the witness may have missed one (:mod:`hearing`);
+* where nothing was acknowledged, it is not known.
+
+The time between asking for the fault and seeing it is part of its error, and so is what the site's clock may be off by
+(:mod:`clocks`). A transition may also lose what an earlier reign had written: it counts like the rest.
+
+Each Deployment has its own, the fleet's is the largest. Writes that the old writer acknowledged *after* the fault (a
+writer that lives on behind a partition does), and that the new one never had, are **stranded**: by its definition the
+RPO does not count them, conservation does.
+
+It does **not** mean: what *would* have been lost at another moment (see :mod:`exposure`), nor anything about writes
+that were never acknowledged. What is absent after the transition but there again at the end of the run counts here
+*and* as recovered later.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
 from typing import Any
 
-from harness.measures.interval import Interval
-from harness.tables import Tables
+from harness.measures import clocks, conservation
+from harness.measures.conservation import EXAMPLES, STREAMS
+from harness.measures.history import History
+from harness.measures.interval import Interval, slowest
+from harness.measures.result import Loss
+from harness.measures.timeline import Move
+from harness.record.tables import Tables
 
-EXAMPLES = 5
 CLOCK_ERROR_S = 0.01
-"""One host's clock serves all; what is left is the time between an event and its time stamp."""
-
-
-@dataclass(frozen=True)
-class Loss:
-    """What one stream lost."""
-
-    stream: str
-    acknowledged: int
-    lost: int
-    window: Interval
-    recovered_later: int = 0
-    unknown: int = 0
-    recovered: int = 0
-    phantom: int = 0
-    parts: dict[str, int] = field(default_factory=dict)
-    """Lost writes by part of the stream (``ledger``, ``state``, ``xcom``, ``dagrun``)."""
-    examples: tuple[dict[str, Any], ...] = ()
-
-
-@dataclass(frozen=True)
-class Stranded:
-    """Writes that the old writer acknowledged *after* the fault and that the new one never had.
-
-    By its definition the RPO does not count them: it ends at the fault. A writer that lives on behind a
-    partition goes on acknowledging, and all of that is lost.
-    """
-
-    count: int
-    window: Interval
-    """Seconds from the fault to the last of them: how long the old writer went on; 0 for none."""
-
-
-KEYS = """
-create or replace temp table writers as
-    select row_number() over () as id, d, wr from (
-        select d, wr from witness where s = 'ledger'
-        union select d, wr from held where f = 'row');
-create or replace temp view ledger as
-    select id << 40 | n as row, * from witness join writers using (d, wr) where s = 'ledger';
-create or replace temp view ledger_held as
-    select id << 40 | n as row, snapshot from held join writers using (d, wr) where f = 'row';
-create or replace temp view airflow as
-    select k, d, dag, run, coalesce(task, '') as task, coalesce(map, 0) as map,
-           case when k <> 'state' then 0
-                when n = max(n) over (partition by k, d, dag, run, task, map) then n
-                else -1 end as try, n, t, r
-    from witness where e = 'ack' and s = 'airflow';
-create or replace temp view airflow_held as
-    select case f when 'run' then 'dagrun' when 'ti' then 'state' else f end as k, d, dag, run,
-           coalesce(task, '') as task, coalesce(map, 0) as map,
-           case when f = 'ti' then try else 0 end as try, snapshot
-    from held where f in ('run', 'xcom') or f = 'ti' and state = 'success'
+"""The time between an event and its time stamp."""
+REIGNS = {"move": "integer", "d": "varchar", "r": "varchar", "since": "double", "until": "double", "seen": "double"}
+TOLD = """
+with told as (
+    select 'metadata' as stream, d, r, t from ({ledger})
+    union all select 'metadata', d, r, t from airflow_acks
+    union all select s, d, r, t from object_acks)
 """
-"""A write as what identifies it, on the witness's side and on the database's.
-
-A ledger row is one number (its writer's id in the upper bits), so that a join over tens of millions of
-rows holds nothing but integers. A task's success is identified with its try: one that was forgotten
-is run again, and then the try number has grown past the one that was acknowledged, even if the task
-succeeded in the end; so only the last acknowledged try (-1: an earlier one) can be there.
+"""Every acknowledged write once; ``ledger``: the ledger's."""
+ACKED = """
+select move, stream, told.d, count(*) filter (t <= seen) as acknowledged, max(t) filter (t <= seen) as last
+from told join reigns on reigns.r = told.r and reigns.d = told.d
+where t > since and t <= until group by all
 """
-KEY = "k, d, dag, run, task, map, try"
+"""What the site that is left had acknowledged in its last reign."""
+LOST = """
+select move, stream, fates.d, part,
+       count(*) filter (t <= seen) as lost, min(t) filter (t <= seen) as oldest,
+       count(*) filter (t <= seen and not (fates.r = reigns.r and t > since)) as earlier,
+       count(*) filter (t <= seen and fate = 'recovered_later') as recovered,
+       count(*) filter (t > seen) as stranded, max(t) filter (t > seen) as last_stranded,
+       list(concat_ws(' ', fates.d, ident) order by t)[:$some] as examples
+from fates join reigns on reigns.move = fates.lost_at and reigns.d = fates.d
+where fate in ('lost', 'recovered_later') and (t <= seen or fates.r = reigns.r and t <= until) group by all
+"""
+"""What was lost at the transition: before the fault, in any reign; and after it, by the site that is left."""
+OLDER = """
+select distinct move, stream, d from told join edges using (stream, d)
+    anti join (select stream, d, t from fates where fate <> 'recovered_later') using (stream, d, t)
+where t < oldest
+"""
+"""Of which Deployments some older acknowledged write survives."""
+FLEET = ""
+"""In place of a Deployment: of writes that belong to none (images)."""
 
 
-def metadata(tables: Tables, source: str, t_fault: float, settled: str, last: str) -> Loss:
-    """The loss of the metadata databases.
+def losses(history: History) -> list[dict[str, dict[str, Loss]]]:
+    """For each transition, by stream, by Deployment; images have one entry, under ``""``.
 
-    ``settled`` and ``last``: names of the snapshots taken after this transition and at the end.
+    :func:`~harness.measures.conservation.account` must have been called.
     """
-    tables.db.execute(KEYS)
-    span = {"source": source, "t_fault": t_fault, "settled": settled}
-    acked = "r = $source and t <= $t_fault"
-    tables.db.execute(f"""
-        create or replace temp table lost as
-            select 'ledger' as part, 'ledger' as s, null::varchar as k, d, wr, n, t, r,
-                   null::varchar as dag, null::varchar as run, null::varchar as task,
-                   null::integer as map,
-                   row in (select row from ledger_held where snapshot = $last) as later
-            from ledger anti join (select row from ledger_held where snapshot = $settled)
-                using (row)
-            where e = 'ack' and {acked}
-            union all
-            select k, 'airflow', k, d, null, n, t, r, dag, run, task, map,
-                   exists (select 1 from airflow_held h where h.snapshot = $last
-                           and (h.k, h.d, h.dag, h.run, h.task, h.map, h.try)
-                               = (a.k, a.d, a.dag, a.run, a.task, a.map, a.try))
-            from airflow a
-                anti join (select {KEY} from airflow_held where snapshot = $settled)
-                using ({KEY})
-            where {acked}""", span | {"last": last})
-    acknowledged = tables.value(
-        f"select count(*) from witness where e = 'ack' and s in ('ledger', 'airflow') and {acked}",
-        source=source, t_fault=t_fault)
-    unknown, recovered = tables.one("""
-        select count(*), count(*) filter (
-            row in (select row from ledger_held where snapshot = $settled))
-        from ledger anti join (select row from ledger where e = 'ack') using (row)
-        where e = 'try' and r = $source""", source=source, settled=settled)
-    phantom = tables.value("""
-        select count(*) from ledger_held anti join (select row from ledger where e = 'try') using (row)
-        where snapshot = $settled""", settled=settled)
-    return _loss(tables, "metadata", acknowledged, t_fault, unknown=unknown, recovered=recovered,
-                 phantom=phantom)
+    tables = history.tables
+    rows: list[tuple[int, str, str, float, float, float]] = []
+    for move in history.moves:
+        spans = [(history.reign_before(name, move), _end_of_reign(history, name, move)) for name in move.deployments]
+        rows += [(move.index, name, move.source, *span, move.fault_seen)
+                 for name, span in zip(move.deployments, spans, strict=True)]
+        rows.append((move.index, FLEET, move.source, min((since for since, _ in spans), default=0.0),
+                     max((until for _, until in spans), default=0.0), move.fault_seen))
+    tables.make("reigns", REIGNS, rows)
+    told = TOLD.format(ledger=conservation.ledger_acks(history))
+    acked = {(row["move"], row["stream"], row["d"]): row for row in tables.rows(told + ACKED)}
+    lost: dict[tuple[int, str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in tables.rows(LOST, some=EXAMPLES):
+        lost[row["move"], row["stream"], row["d"]].append(row)
+    older = _older(tables, told, lost)
+    found: list[dict[str, dict[str, Loss]]] = []
+    for move in history.moves:
+        names = {"metadata": move.deployments, "task-logs": move.deployments, "images": (FLEET,)}
+        found.append({stream: {
+            name: _loss(history, move, acked.get((move.index, stream, name), {}),
+                        lost.get((move.index, stream, name), []), (move.index, stream, name) in older)
+            for name in names[stream]} for stream in STREAMS})
+    return found
 
 
-def stranded(tables: Tables, source: str, t_fault: float, until: float, settled: str) -> Stranded:
-    """Ledger rows that ``source`` acknowledged from the fault to ``until``, absent once settled.
-
-    ``metadata`` must have been asked before: it makes the table of keys.
-    """
-    count, last = tables.one("""
-        select count(*), max(t) from ledger
-            anti join (select row from ledger_held where snapshot = $settled) using (row)
-        where e = 'ack' and r = $source and t > $t_fault and t <= $until""",
-        source=source, t_fault=t_fault, until=until, settled=settled)
-    return Stranded(count, Interval(last - t_fault if count else 0.0, CLOCK_ERROR_S if count else 0.0))
-
-
-OBJECTS = {"task-logs": "log", "images": "image"}
-"""Streams of objects, and what a snapshot calls one of theirs."""
-STREAMS = ("metadata", *OBJECTS)
-
-
-def objects(tables: Tables, stream: str, source: str, t_fault: float, settled: str, last: str) -> Loss:
-    """The loss of a stream of objects (one of ``OBJECTS``)."""
-    acked = "e = 'ack' and s = $stream and r = $source and t <= $t_fault"
-    span = {"stream": stream, "source": source, "t_fault": t_fault}
-    tables.db.execute(f"""
-        create or replace temp table lost as
-            select $fact as part, s, d, r, t, key, v, exists (
-                select 1 from held where f = $fact and snapshot = $last
-                and held.key = witness.key) as later
-            from witness anti join (
-                select key from held where f = $fact and snapshot = $settled) using (key)
-            where {acked}""", {**span, "fact": OBJECTS[stream], "settled": settled, "last": last})
-    acknowledged = tables.value(f"select count(*) from witness where {acked}", **span)
-    return _loss(tables, stream, acknowledged, t_fault)
+def of_fleet(by_deployment: dict[str, Loss]) -> Loss:
+    """The sum of all Deployments, and the largest of their windows; one that is not known makes it unknown."""
+    losses = list(by_deployment.values())
+    windows = [loss.rpo for loss in losses]
+    known = [window for window in windows if window is not None]
+    rpo = slowest(known)
+    if rpo is not None and len(known) < len(windows):
+        rpo = Interval.at_least(rpo.low)
+    parts: dict[str, int] = defaultdict(int)
+    for loss in losses:
+        for part, count in loss.parts.items():
+            parts[part] += count
+    return Loss(
+        acknowledged=sum(x.acknowledged for x in losses), lost=sum(x.lost for x in losses),
+        recovered_later=sum(x.recovered_later for x in losses), rpo=rpo,
+        stranded=sum(x.stranded for x in losses), stranded_s=max((x.stranded_s for x in losses), default=0.0),
+        parts=dict(parts), examples=[e for x in losses for e in x.examples][:EXAMPLES])
 
 
-def all_streams(tables: Tables, source: str, until: float, settled: str, last: str) -> dict[str, Loss]:
-    """The loss of every stream, by its name."""
-    return {"metadata": metadata(tables, source, until, settled, last)} | {
-        stream: objects(tables, stream, source, until, settled, last) for stream in OBJECTS}
+def _end_of_reign(history: History, name: str, move: Move) -> float:
+    epoch = history.epoch_of(name, move)
+    return epoch.last if epoch is not None else move.until
 
 
-def _loss(tables: Tables, stream: str, acknowledged: int, t_fault: float, **more: int) -> Loss:
-    """What the temporary table ``lost`` says."""
-    count, oldest, later = tables.one(
-        "select count(*), min(t), count(*) filter (later) from lost")
-    window = Interval(0.0 if oldest is None else max(0.0, t_fault - oldest),
-                      CLOCK_ERROR_S if count else 0.0)
-    parts = {row["part"]: row["lost"] for row in tables.rows(
-        "select part, count(*) as lost from lost group by 1 order by 1")}
-    examples = tables.rows(
-        f"select * exclude (part, later) from lost order by t limit {EXAMPLES}")
-    return Loss(stream, acknowledged, count, window, later, parts=parts if stream == "metadata" else {},
-                examples=tuple(examples), **more)
+def _older(tables: Tables, told: str,
+           lost: dict[tuple[int, str, str], list[dict[str, Any]]]) -> set[tuple[int, str, str]]:
+    oldest = [[*key, min(row["oldest"] for row in rows if "oldest" in row)]
+              for key, rows in lost.items() if any("oldest" in row for row in rows)]
+    if not oldest:
+        return set()
+    tables.make("edges", {"move": "integer", "stream": "varchar", "d": "varchar", "oldest": "double"}, oldest)
+    return {(row["move"], row["stream"], row["d"]) for row in tables.rows(told + OLDER)}
+
+
+def _loss(history: History, move: Move, acked: dict[str, Any], rows: list[dict[str, Any]],
+          older_survives: bool) -> Loss:
+    acknowledged = int(acked.get("acknowledged", 0)) + sum(row["earlier"] for row in rows)
+    oldest = min((row["oldest"] for row in rows if "oldest" in row), default=None)
+    stranded = max((row["last_stranded"] for row in rows if "last_stranded" in row), default=None)
+    settled = move.snapshot is not None
+    return Loss(
+        acknowledged=acknowledged, lost=sum(row["lost"] for row in rows),
+        recovered_later=sum(row["recovered"] for row in rows),
+        rpo=_window(history, move, acked.get("last"), oldest, older_survives) if settled else None,
+        stranded=sum(row["stranded"] for row in rows),
+        stranded_s=0.0 if stranded is None else stranded - move.fault_seen,
+        parts={row["part"]: row["lost"] for row in rows if row["lost"]},
+        examples=[example for row in rows for example in row["examples"]][:EXAMPLES])
+
+
+def _window(history: History, move: Move, last: float | None, oldest: float | None,
+            older_survives: bool) -> Interval | None:
+    error = CLOCK_ERROR_S + clocks.doubts(history.offsets).get(move.source, 0.0)
+    if oldest is None:
+        # Nothing is lost. What was not heard of may have been, from the last acknowledgement on.
+        return None if last is None else Interval(low=0.0, high=_since(last, move.fault_seen, error) + history.blind_s)
+    low = max(0.0, move.fault_asked - oldest - error)
+    return Interval(low=low, high=_since(oldest, move.fault_seen, error)) if older_survives else Interval.at_least(low)
+
+
+def _since(one: float, other: float, error: float) -> float:
+    return max(0.0, other - one) + error

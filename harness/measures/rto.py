@@ -1,132 +1,165 @@
 """Recovery time: how long each Deployment could run no task.
 
-**RTO of a Deployment** = t_up - t_fault. t_up is when a probe, sent through the Deployment's own
-hostname, first saw the success of a task instance that was *scheduled by the new writer*, that is,
-after the fault and after t_promoted. The canary Dag (a one-second task at a short interval) is what
-is looked for, so the figure does not depend on how long the load's tasks are. A Deployment that
-relapses before it has settled is up only from its last recovery; one that was not seen to come back
-is censored ("more than"), never dropped. **RTO of the fleet** is its slowest Deployment.
+**RTO of a Deployment** = t_up - t_fault. t_up is the success of the first task instance that was *scheduled in the new
+epoch*, as a probe saw it through the Deployment's own hostname, when that led to the site where it is to run. The
+canary Dag (a one-second task at a short interval) is what is looked for, so the figure does not depend on how long the
+load's tasks are. A Deployment that relapses before the fleet has settled is up only from its last recovery; one that
+was watched and not seen to come back was **never restored**. **RTO of the fleet** is its slowest Deployment.
 
-It does **not** mean: that every task that was running has recovered (see ``tasks``), that the clean-up
-is done, or how long a person took to decide. The error is the probe interval: what a probe saw
-happened at most one interval before. The canary's own interval and second are part of the figure.
+A probe sees a success some time after it happened: the error of a sighting is the probes' interval (or the time since
+the probe before, where that is longer), the time that this answer took, and how late this probe was sent; to it comes
+the time between asking for the fault and seeing it. Probes that stopped are a gap, not an outage: of a Deployment that
+nobody watched, nothing is known.
+
+It does **not** mean: that every task that was running has recovered (:mod:`tasks`), that the clean-up is done, or how
+long a person took to decide. The canary's own interval and second are part of the figure.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
-from harness.measures.interval import Interval, percentile
-from harness.measures.timeline import Transition
-from harness.tables import Tables
+from harness.measures.history import History
+from harness.measures.interval import Interval
+from harness.measures.result import Recovery, Split
+from harness.measures.timeline import Move
 
 RELAPSE_CANARIES = 3.0
 """No new canary success for so many canary intervals is a relapse."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """Where the time went: the parts of one Deployment's RTO, in seconds; their sum is the RTO."""
-
-    promotion: float
-    """From the fault to the new writer's first commit: request, compute, promotion."""
-    scheduler: float
-    """From there until a scheduler scheduled the canary: pod start, adoption, the canary's interval."""
-    task: float
-    """From there until the canary's end: the executor, the task, its state."""
-    probe: float
-    """From there until a probe saw it."""
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """How one Deployment came back. Seconds since t_fault."""
-
-    deployment: str
-    rto: Interval
-    api: Interval
-    """Until its REST API answered every probe again: a figure of its own, not the RTO."""
-    split: Split | None = None
-    """None where it was never restored."""
-
-
-@dataclass(frozen=True)
-class FleetRecovery:
-    """How the fleet came back."""
-
-    deployments: tuple[Recovery, ...]
-    fleet: Interval | None
-    p50: float | None
-    p95: float | None
-
+UNWATCHED_PROBES = 3.0
+"""No probe for so many probe intervals (and the time-out of one) is a span that nobody watched."""
+PROBE_TIMEOUT_S = 8.0
+"""After so long a probe that was sent is given up, and written down."""
 
 SIGHTINGS = """
-select d, min(sent + ms / 1000) as seen, min(scheduled) as scheduled, min(ended) as ended from probes
-where outcome = 'ok' and scheduled > $since and sent > $t_fault and sent < $until
+with spaced as (
+    select *, lag(sent) over (partition by d order by sent) as before from probes where sent < $until)
+select d, run, min_by(sent + ms / 1000, sent) as seen, min(scheduled) as scheduled, min(ended) as ended,
+       min_by(greatest($interval + (ms + late_ms) / 1000, sent + ms / 1000 - before), sent) as doubt
+from spaced
+where outcome = 'ok' and scheduled is not null and sent > $since
+    and (address is null or not list_contains($known, address) or list_contains($there, address))
 group by d, run order by seen
 """
-"""When each canary run that the new writer scheduled was first seen to have succeeded."""
+"""When each canary run was first seen to have succeeded, by probes whose hostname led to the right site."""
 ANSWERS = """
-with span as (select * from probes where sent > $t_fault and sent < $until),
+with span as (select * from probes where sent > $since and sent < $until),
 bad as (select d, max(sent) filter (outcome <> 'ok') as last from span group by d)
-select d, last is not null as failed,
-       min(sent + ms / 1000) filter (outcome = 'ok' and sent > last) as back
+select d, last, min(sent + ms / 1000) filter (outcome = 'ok' and sent > last) as back
 from span join bad using (d) group by d, last
 """
-"""Whether a Deployment's API failed to answer a probe, and the first answer after the last failure."""
+"""When a Deployment's API last failed to answer a probe, and its first answer after that."""
+WATCHED = """
+select d, max(gap) as gap from (
+    select d, sent - lag(sent, 1, $since) over (partition by d order by sent) as gap from probes
+    where sent > $since and sent < $until
+    union all
+    select d, $until - max(sent) from probes where sent > $since and sent < $until group by d)
+group by d
+"""
+"""The longest time between two probes of a Deployment."""
 
 
-def recovery(tables: Tables, transition: Transition, fleet: list[str],
-             interval: float, canary: float) -> FleetRecovery:
-    """The recovery of every Deployment of the fleet.
+@dataclass(frozen=True)
+class Sighting:
+    """A canary's success, as a probe saw it. Wall-clock seconds; ``doubt``: by how much earlier it may have been."""
 
-    ``interval`` and ``canary``: seconds between its probes, and between its canary runs.
-    """
-    span = {"t_fault": transition.t_fault, "until": transition.t_settled}
-    seen: dict[str, list[dict[str, Any]]] = {name: [] for name in fleet}
-    if transition.t_promoted is not None:
-        since = max(transition.t_fault, transition.t_promoted)
-        for row in tables.rows(SIGHTINGS, since=since, **span):
-            seen.setdefault(row["d"], []).append(row)
-    answers = {row["d"]: row for row in tables.rows(ANSWERS, **span)}
-    found = tuple(
-        _recovery(name, _restored(seen[name], transition, RELAPSE_CANARIES * canary), transition,
-                  interval, _api(answers.get(name), transition, interval))
-        for name in sorted(fleet)
-    )
-    values = [r.rto.value for r in found]
-    slowest = max((r.rto for r in found), key=lambda i: (i.censored, i.value), default=None)
-    return FleetRecovery(found, slowest, percentile(values, 0.5), percentile(values, 0.95))
+    seen: float
+    scheduled: float
+    ended: float
+    doubt: float
 
 
-def _recovery(name: str, sighting: dict[str, Any] | None, transition: Transition, interval: float,
-              api: Interval) -> Recovery:
-    if sighting is None or transition.t_promoted is None:
-        never = Interval(transition.t_settled - transition.t_fault, interval, censored=True)
-        return Recovery(name, never, api)
-    split = Split(
-        promotion=transition.t_promoted - transition.t_fault,
-        scheduler=sighting["scheduled"] - transition.t_promoted,
-        task=sighting["ended"] - sighting["scheduled"], probe=sighting["seen"] - sighting["ended"])
-    return Recovery(name, Interval(sighting["seen"] - transition.t_fault, interval), api, split)
+def recoveries(history: History) -> list[dict[str, Recovery]]:
+    """For each transition, how each Deployment that it moves came back."""
+    return [_of(history, move) for move in history.moves]
 
 
-def _restored(seen: list[dict[str, Any]], transition: Transition,
-              relapse: float) -> dict[str, Any] | None:
+def up_at_end(history: History) -> dict[str, bool | None]:
+    """Whether each Deployment ran tasks when the fleet was last watched; None: nobody watched it."""
+    settled = [m for m in history.looks if not m.before]
+    if not settled:
+        return dict.fromkeys(history.fleet)
+    # The look itself takes a while; probes go on through it.
+    until = settled[-1].began + history.started.probe_interval_s
+    span = RELAPSE_CANARIES * history.started.canary_interval_s + history.started.probe_interval_s
+    watched = _watched(history, _gaps(history, until - span, until))
+    found: dict[str, bool | None] = {}
+    by_site: dict[str, dict[str, list[Sighting]]] = {}
+    for name in history.fleet:
+        site = history.site_at_end(name)
+        if site not in by_site:
+            by_site[site] = _sightings(history, site, until - 2 * span, until)
+        fresh = [s for s in by_site[site].get(name, ()) if s.seen >= until - span and s.scheduled >= until - 2 * span]
+        found[name] = True if fresh else False if watched.get(name) else None
+    return found
+
+
+def _of(history: History, move: Move) -> dict[str, Recovery]:
+    until = move.settled if move.settled is not None else move.until
+    seen = _sightings(history, move.target, move.fault_seen, until)
+    answers = {row["d"]: row for row in history.tables.rows(ANSWERS, since=move.fault_seen, until=until)}
+    gaps = _gaps(history, move.fault_seen, until)
+    watched = _watched(history, gaps)
+    found = {}
+    for name in move.deployments:
+        epoch = history.epoch_of(name, move)
+        relapse = RELAPSE_CANARIES * history.started.canary_interval_s
+        # Scheduled in the new epoch for certain, and perhaps: by the old writer while it was being left.
+        up, perhaps = (_restored([s for s in seen.get(name, ()) if s.scheduled > since], until, relapse)
+                       for since in ((epoch.last, epoch.first) if epoch is not None else (inf, inf)))
+        api = _api(answers[name], move, gaps[name]) if watched.get(name) else None
+        if up is not None and epoch is not None:
+            least = min(s.seen - s.doubt for s in (up, perhaps or up))
+            rto = Interval(low=max(0.0, least - move.fault_seen), high=up.seen - move.fault_asked)
+            split = Split(promotion_s=epoch.last - move.fault_seen, scheduler_s=up.scheduled - epoch.last,
+                          task_s=up.ended - up.scheduled, probe_s=up.seen - up.ended)
+            found[name] = Recovery(rto=rto, restored=True, api=api, split=split)
+        elif watched.get(name):
+            found[name] = Recovery(rto=Interval.at_least(until - move.fault_seen), restored=False, api=api)
+        else:
+            found[name] = Recovery(rto=None, restored=False, api=api)
+    return found
+
+
+def _sightings(history: History, site: str, since: float, until: float) -> dict[str, list[Sighting]]:
+    there = [address for address, name in history.addresses.items() if name == site]
+    found: dict[str, list[Sighting]] = defaultdict(list)
+    for row in history.tables.rows(SIGHTINGS, since=since, until=until, there=there,
+                                   interval=history.started.probe_interval_s, known=list(history.addresses)):
+        found[row["d"]].append(Sighting(row["seen"], row["scheduled"], row["ended"], row["doubt"]))
+    return found
+
+
+def _gaps(history: History, since: float, until: float) -> dict[str, float]:
+    """The longest time without a probe of each Deployment that was probed at all."""
+    return {row["d"]: row["gap"] for row in history.tables.rows(WATCHED, since=since, until=until)}
+
+
+def _watched(history: History, gaps: Mapping[str, float]) -> dict[str, bool]:
+    """Which Deployments were probed all the time."""
+    most = UNWATCHED_PROBES * history.started.probe_interval_s + PROBE_TIMEOUT_S
+    return {name: gap <= most for name, gap in gaps.items()}
+
+
+def _restored(seen: list[Sighting], until: float, relapse: float) -> Sighting | None:
     """The sighting since which a Deployment is up, None when it is not."""
-    up: dict[str, Any] | None = None
+    up: Sighting | None = None
     last = 0.0
     for sighting in seen:
-        if up is None or sighting["seen"] - last > relapse:
+        if up is None or sighting.seen - last > relapse:
             up = sighting
-        last = sighting["seen"]
-    return up if up is not None and transition.t_settled - last <= relapse else None
+        last = sighting.seen
+    return up if up is not None and until - last <= relapse else None
 
 
-def _api(answers: dict[str, Any] | None, transition: Transition, interval: float) -> Interval:
-    if answers is not None and not answers["failed"]:
-        return Interval(0.0, interval)
-    if answers is None or "back" not in answers:
-        return Interval(transition.t_settled - transition.t_fault, interval, censored=True)
-    return Interval(answers["back"] - transition.t_fault, interval)
+def _api(answers: Mapping[str, Any], move: Move, gap: float) -> Interval:
+    """Until every probe was answered; ``gap``: the longest time between two of them."""
+    if "last" not in answers:
+        return Interval(low=0.0, high=gap)
+    low = answers["last"] - move.fault_seen
+    return Interval(low=low, high=answers["back"] - move.fault_asked if "back" in answers else None)

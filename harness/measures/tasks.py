@@ -1,37 +1,59 @@
-"""What became of the tasks that were running when the fault struck.
+"""What became of the task instances that a drill met.
 
-Each task instance that had begun (its start reached the witness) and not yet had its effect by
-t_fault ended as one of: **survived** (the same try succeeded), **retried** (a later try succeeded),
-**lost** (it failed, or the database does not know it any more), **stuck** (it had not ended when the
-drill settled), **duplicated** (two of its tries both had their side effect).
+A transition **meets** every task instance that existed at the fault or was begun before the fleet had settled. By the
+last look of the run each has ended as exactly one of: **survived** (it succeeded, and was begun once), **retried** (it
+succeeded after having been begun again), **lost** (failed for good, failed without ever starting, or gone from the
+database), **stuck** (it has not ended, though nothing new is started any more). Counted beside that:
 
-It does **not** mean: that a lost task's *work* is lost; only that Airflow will not run it again.
-Tasks that were only queued at t_fault are not in flight and not counted.
+* **duplicated**: more than one side effect reached the outside world, whatever the try numbers and the sites;
+* **against retries**: begun more often than its own ``retries`` allow.
+
+A canary that was due shortly before the last look may still run; and a Dag run that has not ended is stuck as well.
+
+It does **not** mean: that a lost task's *work* is lost; only that Airflow will not run it again. Airflow resets what a
+dead scheduler left running and starts it again, whatever its ``retries``: that is what *against retries* shows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from harness.measures.timeline import Transition
-from harness.tables import Tables
+from harness.measures.history import History
+from harness.measures.result import Tasks
+from harness.record.tables import Tables
 
-Key = tuple[str, str, str, str, int]
-OUTCOMES = ("survived", "retried", "lost", "stuck", "duplicated")
 EXAMPLES = 5
-GONE = ("failed", "upstream_failed", "removed", "skipped")
+CANARY = "canary"
+"""The Dag that runs at an interval until the end."""
+YOUNG_CANARIES = 3.0
+"""A canary run of the last so many intervals may still be under way at the last look."""
+OUTCOMES = ("survived", "retried", "lost", "stuck")
 
-
-@dataclass(frozen=True)
-class TaskOutcomes:
-    """Counts by outcome, with examples of those that are not good."""
-
-    in_flight: int
-    counts: dict[str, int]
-    examples: dict[str, list[Key]] = field(default_factory=dict)
-
-
+FOLLOWED = """
+create or replace table followed as
+with lives as (
+    select d, dag, run, task, coalesce(map, -1) as map, min(t) filter (e = 'start') as began,
+           max(t) filter (e = 'effect') as last_effect,
+           count(distinct (n, c, r)) filter (e = 'start') as starts,
+           count(distinct coalesce(cl || '/' || q, t || '/' || r || '/' || n)) filter (e = 'effect') as effects
+    from witness where e in ('start', 'effect') group by all),
+known as (
+    select d, dag, run, task, coalesce(map, -1) as map, min(look_began) as first_known
+    from held join looks using (snapshot) where f = 'ti' group by all),
+last_known as (
+    select d, dag, run, task, coalesce(map, -1) as map, any_value(state) as state, any_value("try") as tries,
+           any_value(retries) as retries, any_value(c) as started, true as there
+    from held where f = 'ti' and snapshot = $last group by all)
+select d, dag, run, task, map, began, last_effect, first_known, coalesce(starts, 0) as starts,
+       coalesce(effects, 0) as effects, coalesce(state, 'none') as state, coalesce(tries, 0) as tries, retries,
+       coalesce(there, false) as there, least(began, first_known) as first
+from lives full join known using (d, dag, run, task, map)
+    left join last_known using (d, dag, run, task, map)
+"""
+"""Every task instance that anything is known of, with its state at the last look."""
 IN_FLIGHT = """
 select d, dag, run, task, map, n from (
     select d, dag, run, task, map, arg_max(n, t) as n, max(t) as t
@@ -41,61 +63,102 @@ select d, dag, run, task, map, n from (
                where e = 'effect' and r = $source and t <= $at) using (d, dag, run, task, map, n)
 """
 """Task instances whose latest try had started and not yet had its effect."""
+RUNS = """
+select d, dag, run from held where f = 'run' and snapshot = $last and state not in ('success', 'failed')
+"""
 
 
-def in_flight(tables: Tables, source: str, at: float) -> set[Key]:
-    """Task instances of a region that had started and not yet had their effect at a moment."""
+@dataclass(frozen=True)
+class Task:
+    """A task instance and how it ended."""
+
+    key: tuple[str, str, str, str, int]
+    first: float
+    """When it was first heard or read of."""
+    outcome: str
+    duplicated: bool
+    against_retries: bool
+    in_flight_until: float | None
+    """Since ``first`` up to when it may have been in flight; None: to the end."""
+
+    def __str__(self) -> str:
+        return "/".join(map(str, self.key))
+
+
+def in_flight(tables: Tables, source: str, at: float) -> set[tuple[str, str, str, str, int]]:
+    """Task instances of a site that had started and not yet had their effect at a moment (wall-clock seconds)."""
     return {(r["d"], r["dag"], r["run"], r["task"], r["map"])
             for r in tables.rows(IN_FLIGHT, source=source, at=at)}
 
 
-def outcomes(tables: Tables, transition: Transition, settled: str) -> TaskOutcomes:
-    """How every task in flight at t_fault ended; ``settled``: the snapshot taken afterwards."""
-    rows = tables.rows(f"""
-        with began as ({IN_FLIGHT}),
-        effects as (
-            select d, dag, run, task, map, count(distinct n) as tries from witness
-            where e = 'effect' and t <= $settled_at group by all),
-        held_tasks as (
-            select d, dag, run, task, map, coalesce(state, 'none') as state, "try" from held
-            where f = 'ti' and snapshot = $settled)
-        select began.*, state, "try", coalesce(tries, 0) as effects
-        from began left join held_tasks using (d, dag, run, task, map)
-            left join effects using (d, dag, run, task, map)
-        order by d, dag, run, task, map""",
-        source=transition.source, at=transition.t_fault, settled=settled,
-        settled_at=transition.t_settled)
-    counts = dict.fromkeys(OUTCOMES, 0)
-    examples: dict[str, list[Key]] = {}
-    for row in rows:
-        outcome = _outcome(row.get("state", "gone"), row.get("try", 0), row["n"], row["effects"])
-        counts[outcome] += 1
-        if outcome in ("lost", "stuck", "duplicated") and len(examples.get(outcome, [])) < EXAMPLES:
-            examples.setdefault(outcome, []).append(
-                (row["d"], row["dag"], row["run"], row["task"], row["map"]))
-    return TaskOutcomes(len(rows), counts, examples)
+def follow(history: History) -> list[Task] | None:
+    """Every task instance of the run with its outcome; None where nobody looked into the databases."""
+    last = history.last_look
+    if last is None:
+        return None
+    tables = history.tables
+    tables.make("looks", {"snapshot": "varchar", "look_began": "double"},
+                [[look.snapshot, look.began] for look in history.looks])
+    tables.db.execute(FOLLOWED, {"last": last.snapshot})
+    young = last.began - YOUNG_CANARIES * history.started.canary_interval_s
+    found = []
+    for row in tables.rows("select * from followed where first <= $until", until=last.began):
+        if row["dag"] == CANARY and row["first"] > young and row["state"] not in ("failed", "upstream_failed"):
+            continue
+        found.append(_task(row))
+    return found + [
+        Task((row["d"], row["dag"], row["run"], "(Dag run)", -1), 0.0, "stuck", False, False, None)
+        for row in tables.rows(RUNS, last=last.snapshot) if row["dag"] != CANARY]
 
 
-def failed(tables: Tables, settled: str) -> int:
-    """Task instances that a snapshot holds as ended without success."""
-    return int(tables.value(
-        "select count(*) from held where f = 'ti' and snapshot = $settled"
-        " and list_contains($gone, state)",
-        settled=settled, gone=list(GONE)))
+def of_moves(history: History, followed: list[Task] | None) -> list[Tasks | None]:
+    """What each transition met."""
+    if followed is None:
+        return [None] * len(history.moves)
+    found: list[Tasks | None] = []
+    for move in history.moves:
+        settled = move.settled
+        if settled is None:
+            found.append(None)
+            continue
+        flying = in_flight(history.tables, move.source, move.fault_seen)
+        # What began after an earlier transition had settled and ended before this fault was met by neither.
+        met = [t for t in followed if t.key[0] in move.deployments and t.first <= settled
+               and (t.key in flying or t.in_flight_until is None or t.in_flight_until >= move.fault_seen)]
+        found.append(count(met, len(flying)))
+    return found
 
 
-def _outcome(state: str, tries: int, began: int, effects: int) -> str:
-    if effects > 1:
-        return "duplicated"
+def count(followed: Iterable[Task], flying: int = 0) -> Tasks:
+    """Counts by outcome, with examples of what is not good."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, list[str]] = defaultdict(list)
+    met = 0
+    for task in followed:
+        met += task.outcome != "stuck" or task.key[3] != "(Dag run)"
+        kinds = [task.outcome, *(["duplicated"] if task.duplicated else []),
+                 *(["against_retries"] if task.against_retries else [])]
+        for kind in kinds:
+            counts[kind] += 1
+            if kind not in ("survived", "retried") and len(examples[kind]) < EXAMPLES:
+                examples[kind].append(str(task))
+    return Tasks(met=met, in_flight=flying, **{name: counts[name] for name in (*OUTCOMES, "duplicated",
+                                                                            "against_retries")},
+                 examples=dict(examples))
+
+
+def _task(row: dict[str, Any]) -> Task:
+    state, starts, retries = row["state"], row["starts"], row.get("retries")
     if state == "success":
-        return "survived" if tries <= began else "retried"
-    if state == "gone" or state in GONE:
-        return "lost"
-    return "stuck"
-
-
-def as_json(found: TaskOutcomes) -> dict[str, Any]:
-    """The figures as the report prints them."""
-    return {"in_flight": found.in_flight, **found.counts,
-            "examples": {name: ["/".join(map(str, key)) for key in keys]
-                         for name, keys in found.examples.items()}}
+        # The database's own count also holds tries that were queued and never began.
+        outcome = "retried" if max(starts, row["tries"]) > 1 else "survived"
+    elif not row["there"] or state in ("failed", "upstream_failed", "removed"):
+        outcome = "lost"
+    elif state == "skipped":
+        outcome = "survived"
+    else:
+        outcome = "stuck"
+    ended = row.get("last_effect") if outcome in ("survived", "retried") else None
+    return Task((row["d"], row["dag"], row["run"], row["task"], row["map"]), row["first"], outcome,
+                duplicated=row["effects"] > 1, against_retries=retries is not None and starts > retries + 1,
+                in_flight_until=ended)

@@ -1,107 +1,282 @@
-"""Targets and verdict: figures held against what the drill file asks for.
+"""Targets, expectations and verdict: figures held against what the drill asks for.
 
-FAIL beats INCONCLUSIVE beats PASS. What the drill names is judged: its targets, and the claims that
-it says it proves. A named target without a figure, and any gap in the evidence, is inconclusive.
-The clean-up is not judged here: it has a verdict of its own, so that a failed clean-up neither hides
-nor fakes a drill's result.
+FAIL beats INCONCLUSIVE beats PASS. Every target that is named is judged or INCONCLUSIVE. What holds without being named
+is judged as well: nothing corrupted, misplaced, phantom or duplicated, none of the configuration lost, no task that ran
+twice or against its retries, no Deployment that is down at the end, no expectation of a phase that was missed. A
+drill may allow some of it (``targets: {tasks-duplicated: 20}``), and then the report says that it did. Every check that
+failed counts, whether or not a claim names it, and every gap makes a pass inconclusive.
+
+It does **not** judge the clean-up, which has a verdict of its own, so that a failed clean-up neither hides nor fakes a
+drill's result.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.durations import show_duration
-from harness.measures.figures import Figures, TransitionFigures
-from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, Interval, worst
-from harness.measures.rpo import STREAMS
+from harness.measures import rpo
+from harness.measures.conservation import STRANGE, STREAMS, total
+from harness.measures.figures import Figures
+from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, Interval, Verdict, exactly, slowest, worst
+from harness.measures.result import Claim, ExitCode, Judgement, Proof
+from harness.record.events import Check, Cleanup, Failure, RunAborted, RunBroken, RunEnded, SettleTimeout
+from harness.record.evidence import Evidence
+
+NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One target and what was observed."""
+class Outcome:
+    """The drill's verdict and all that it follows from."""
 
-    name: str
-    target: str
-    observed: str
-    error: float
-    verdict: str
-
-
-def judge(figures: Figures, targets: dict[str, Any]) -> list[Judged]:
-    """Every target for every transition. ``targets``: as in the drill file, durations in seconds."""
-    found: list[Judged] = []
-    for f in figures.transitions:
-        found += _of_transition(f, targets)
-    if figures.steady is not None:
-        found += _of_steady(figures, targets)
-    return found
+    verdict: Verdict
+    exit_code: ExitCode
+    reasons: list[str]
+    targets: list[Judgement]
+    expectations: list[Judgement]
+    cleanup: str
+    aborted: bool
+    broken: bool
+    gaps: list[str] = field(default_factory=list)
 
 
-def verdict(figures: Figures, judged: list[Judged], failures: list[str],
-            claims: list[str]) -> str:
-    """The drill's verdict.
+def judge(figures: Figures, claims: list[Claim], proof: Proof | None) -> Outcome:
+    """The outcome of a run that all measures could read; ``proof``: what they found of planted violations."""
+    evidence, started = figures.history.evidence, figures.history.started
+    targets = _targets(figures, started.targets)
+    expectations = _expectations(figures, started.targets)
+    gaps = list(figures.gaps)
+    if proof is not None:
+        gaps += [f"the measure {p.measure} does not see a planted violation: {p.violation}"
+                 for p in proof.planted if not p.found]
+    judged = [j for j in (*targets, *expectations) if j.verdict != PASS]
+    reasons = [f"{j.name}: {j.observed}, asked: {j.asked}" for j in judged]
+    reasons += [f"{c.id} is not proven: {c.evidence}" for c in claims if c.verdict != PASS]
+    verdicts = [j.verdict for j in (*targets, *expectations)] + [c.verdict for c in claims]
+    verdicts += [INCONCLUSIVE] * len(gaps)
+    if not figures.history.moves and not targets and not claims:
+        verdicts.append(INCONCLUSIVE)
+        reasons.append("nothing was asked of this drill: no target was judged, and no claim")
+    aborted, broken = evidence.first(RunAborted), evidence.first(RunBroken)
+    stopped = aborted or broken
+    if stopped is not None:
+        reasons.insert(0, stopped.reason)
+        verdicts.append(INCONCLUSIVE)
+    verdict = worst(verdicts)
+    outcome = _cleanup(evidence)
+    whole = evidence.first(RunEnded) is not None
+    return Outcome(verdict, _exit_code(verdict, outcome, aborted=aborted is not None,
+                                       broken=broken is not None or not whole),
+                   reasons + gaps, targets, expectations, outcome, aborted is not None, broken is not None, gaps)
 
-    ``failures``: what went wrong outright (a refused failover, say); ``claims``: the verdicts of the
-    claims that the drill says it proves: a drill that fails to prove one has not passed.
-    """
-    verdicts = [j.verdict for j in judged] + claims
-    verdicts += [FAIL] * len(failures) + [INCONCLUSIVE] * len(figures.gaps)
-    return worst(verdicts)
+
+def broken(evidence: Evidence, why: str) -> Outcome:
+    """The outcome of a run in which a measure itself failed: nobody can say anything."""
+    aborted = evidence.first(RunAborted)
+    return Outcome(INCONCLUSIVE, ExitCode.ABORTED if aborted else ExitCode.BROKEN, [why], [], [],
+                   _cleanup(evidence), aborted is not None, True, [why])
 
 
-def _of_transition(f: TransitionFigures, targets: dict[str, Any]) -> list[Judged]:
-    kind, found = f.transition.kind, []
+def _cleanup(evidence: Evidence) -> str:
+    """What became of the environment in the end: somebody may have removed it later."""
+    found = evidence.of(Cleanup)
+    return found[-1].outcome if found else "not done"
+
+
+def _exit_code(verdict: Verdict, cleanup: str, *, aborted: bool, broken: bool) -> ExitCode:
+    if aborted:
+        return ExitCode.ABORTED
+    if broken:
+        return ExitCode.BROKEN
+    if verdict == PASS and cleanup not in ("done", "kept"):
+        return ExitCode.NOT_CLEANED_UP
+    return {PASS: ExitCode.PASS, FAIL: ExitCode.FAIL, INCONCLUSIVE: ExitCode.INCONCLUSIVE}[verdict]
+
+
+# -- what is named ---------------------------------------------------------------------------
+
+
+def _targets(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
+    found: list[Judgement] = []
+    moves = figures.history.moves
+    bounds = {stream: bound for stream, bound in (targets.get("rpo") or {}).items() if bound is not None}
     if targets.get("rto") is not None:
-        found.append(_duration(f"{kind}: RTO of the fleet", targets["rto"], f.recovery.fleet))
-    for stream in STREAMS:
-        bound, loss = (targets.get("rpo") or {}).get(stream), f.losses.get(stream)
-        if bound is not None:
-            found.append(_duration(f"{kind}: RPO of {stream}", bound, loss.window if loss else None))
-            if stream == "metadata" and f.stranded is not None and f.stranded.count:
+        found += [_duration(f"{move.kind}: RTO of the fleet", targets["rto"], rto_of_fleet(figures, move.index))
+                  for move in moves] or [_unjudged("RTO", f"at most {show_duration(targets['rto'])}")]
+    for stream, bound in bounds.items():
+        for move, losses in zip(moves, figures.losses, strict=True):
+            loss = rpo.of_fleet(losses[stream])
+            found.append(_duration(f"{move.kind}: RPO of {stream}", bound, loss.rpo))
+            if loss.stranded:
                 # Lost all the same, though the definition of the RPO ends at the fault.
-                found.append(_duration(f"{kind}: writes acknowledged after the fault, and lost", bound,
-                                       f.stranded.window))
-    found += _counts(
-        kind, targets, split_brain=f.split_brain.total if f.transition.t_promoted else None,
-        tasks_lost=None if f.tasks is None else f.tasks.counts["lost"] + f.tasks.counts["stuck"],
-        writes_lost=None if "metadata" not in f.losses else f.losses["metadata"].lost + (
-            f.stranded.count if f.stranded else 0))
+                found.append(_duration(f"{move.kind}: {stream} acknowledged after the fault, and lost", bound,
+                                       exactly(loss.stranded_s)))
+        if not moves:
+            found.append(_unjudged(f"RPO of {stream}", f"at most {show_duration(bound)}"))
+    counts = {"split-brain-writes": ("split-brain writes", _split(figures)),
+              "tasks-lost": ("tasks lost or stuck", _tasks_lost(figures)),
+              "writes-lost": ("metadata writes lost", _writes_lost(figures))}
+    found += [_count(label, targets[key], figure) for key, (label, figure) in counts.items()
+              if targets.get(key) is not None]
     return found
 
 
-def _of_steady(figures: Figures, targets: dict[str, Any]) -> list[Judged]:
-    assert figures.steady is not None
-    found, steady = [], figures.steady
-    for stream, loss in steady.losses.items():
-        bound = (targets.get("rpo") or {}).get(stream)
-        if bound is not None:
-            found.append(_duration(f"steady state: loss of {stream}", bound, loss.window))
-    return found + _counts("steady state", targets, split_brain=steady.split_brain.total,
-                           tasks_lost=steady.tasks_failed, writes_lost=steady.losses["metadata"].lost)
+def rto_of_fleet(figures: Figures, index: int) -> Interval | None:
+    """The recovery time of the slowest Deployment: at least that of the others where one was not watched."""
+    times = [r.rto for r in figures.recoveries[index].values()]
+    known = slowest([time for time in times if time is not None])
+    return Interval.at_least(known.low) if known is not None and None in times else known
 
 
-def _counts(where: str, targets: dict[str, Any], *, split_brain: int | None,
-            tasks_lost: int | None, writes_lost: int | None) -> list[Judged]:
+def _split(figures: Figures) -> Interval | None:
+    return figures.split.total if figures.history.fleet else None
+
+
+def _tasks_lost(figures: Figures) -> Interval | None:
+    if figures.followed is None:
+        return None
+    return exactly(sum(task.outcome in ("lost", "stuck") for task in figures.followed))
+
+
+def _writes_lost(figures: Figures) -> Interval | None:
+    """None where some Deployment's writes were not followed: nothing acknowledged, or nobody looked."""
+    if not figures.history.looks or any(
+            not figures.fates.get(name, {}) or not figures.fates[name]["metadata"].acknowledged
+            for name in figures.history.fleet):
+        lost = sum(by["metadata"].lost + by["metadata"].recovered_later for by in figures.fates.values())
+        return Interval.at_least(lost) if lost else None
+    metadata = total(figures.fates, "metadata")
+    lost = metadata.lost + metadata.recovered_later
+    return Interval.at_least(lost) if figures.history.silences else exactly(lost)
+
+
+# -- what holds without being named ---------------------------------------------------------------
+
+
+def _expectations(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
+    evidence = figures.history.evidence
+    found = [_never_restored(figures), _up_at_end(figures), _unexplained(figures, targets), *_strange(figures),
+             *_tasks(figures, targets)]
+    wrong = figures.differences.of_configuration("missing", "changed")
+    if figures.differences.looks:
+        found.append(_count("configuration lost or changed", 0, exactly(len(wrong)),
+                            ", ".join(f"{d.deployment} {d.kind} {d.item}" for d in wrong[:3])))
+    found += [Judgement(name=f"check {e.name}", asked="so", observed=e.detail or "not so", verdict=FAIL)
+              for e in evidence.of(Check) if not e.ok]
+    found += [Judgement(name="phase", asked="as the drill expects", observed=e.reason, verdict=FAIL)
+              for e in evidence.of(Failure)]
+    found += [Judgement(name="settle", asked=f"within {show_duration(e.seconds)}",
+                        observed="timed out" + (f": {e.missing}" if e.missing else ""), verdict=FAIL)
+              for e in evidence.of(SettleTimeout)]
+    return [judgement for judgement in found if judgement is not None]
+
+
+def _never_restored(figures: Figures) -> Judgement | None:
+    if not figures.history.moves:
+        return None
+    never = sorted({name for recoveries in figures.recoveries for name, r in recoveries.items()
+                    if r.rto is not None and not r.restored})
+    unknown = sorted({name for recoveries in figures.recoveries for name, r in recoveries.items() if r.rto is None})
+    shown = f"never restored: {_names(never)}" if never else \
+        f"nobody watched: {_names(unknown)}" if unknown else "all restored"
+    return Judgement(name="every Deployment is restored", asked="all", observed=shown,
+                     verdict=FAIL if never else INCONCLUSIVE if unknown else PASS)
+
+
+def _up_at_end(figures: Figures) -> Judgement | None:
+    if not figures.up_at_end or not figures.history.looks:
+        return None
+    down = sorted(name for name, up in figures.up_at_end.items() if up is False)
+    unknown = sorted(name for name, up in figures.up_at_end.items() if up is None)
+    shown = f"down: {_names(down)}" if down else f"nobody watched: {_names(unknown)}" if unknown else "all up"
+    return Judgement(name="every Deployment is up at the end", asked="all", observed=shown,
+                     verdict=FAIL if down else INCONCLUSIVE if unknown else PASS)
+
+
+def _unexplained(figures: Figures, targets: Mapping[str, Any]) -> Judgement | None:
+    """Writes that no fault accounts for: lost in a planned transition, or at none, or after the fault in the new site.
+
+    A target for all that is lost covers them, too.
+    """
+    if not figures.history.looks or targets.get("writes-lost") is not None:
+        return None
+    lost = total(figures.fates, "metadata")
+    excused = sum(loss.lost + loss.stranded for move, losses in zip(figures.history.moves, figures.losses, strict=True)
+                  if not move.planned for loss in losses["metadata"].values())
+    return _count("metadata writes lost without a fault", 0, exactly(lost.lost + lost.recovered_later - excused),
+                  "; ".join(lost.examples.get("lost", [])[:2]))
+
+
+def _strange(figures: Figures) -> list[Judgement]:
+    if not figures.history.looks:
+        return []
     found = []
-    for key, label, value in (("split-brain-writes", "split-brain writes", split_brain),
-                              ("tasks-lost", "tasks lost or stuck", tasks_lost),
-                              ("writes-lost", "metadata writes lost", writes_lost)):
-        bound = targets.get(key)
-        if bound is None:
-            continue
-        outcome = INCONCLUSIVE if value is None else PASS if value <= bound else FAIL
-        shown = "not measured" if value is None else str(value)
-        found.append(Judged(f"{where}: {label}", f"at most {bound}", shown, 0.0, outcome))
+    for fate in STRANGE:
+        sums = [total(figures.fates, stream) for stream in STREAMS]
+        examples = [example for fates in sums for example in fates.examples.get(fate, [])]
+        count = exactly(sum(getattr(fates, fate) for fates in sums))
+        found.append(_count(f"writes {fate}", None, _attempted(figures, count) if fate == "phantom" else count,
+                            "; ".join(examples[:2])))
     return found
 
 
-def _duration(name: str, bound: float, figure: Interval | None) -> Judged:
-    target = f"at most {show_duration(bound)}"
+def _attempted(figures: Figures, phantom: Interval) -> Interval | None:
+    """Phantoms, less those whose attempt may be among the records that were dropped; None where nobody heard of any."""
+    if not figures.history.evidence.stored.get("witness"):
+        return None
+    return Interval(low=max(0.0, phantom.low - figures.history.dropped), high=phantom.high)
+
+
+def _tasks(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
+    if figures.followed is None:
+        return []
+    return [_count("tasks duplicated (more than one side effect)", targets.get("tasks-duplicated"),
+                   exactly(sum(task.duplicated for task in figures.followed))),
+            _count("tasks run against their retries", targets.get("tasks-against-retries"),
+                   exactly(sum(task.against_retries for task in figures.followed)))]
+
+
+# -- helpers ------------------------------------------------------------------------------------
+
+
+def _duration(name: str, bound: float, figure: Interval | None) -> Judgement:
+    asked = f"at most {show_duration(bound)}"
     if figure is None:
-        return Judged(name, target, "not measured", 0.0, INCONCLUSIVE)
-    shown = ("more than " if figure.censored else "") + show_duration(figure.value)
-    outcome = figure.against(bound)
-    if figure.censored:  # never restored is failed, whatever the bound
-        outcome = FAIL
-    return Judged(name, target, shown, round(figure.error, 3), outcome)
+        return Judgement(name=name, asked=asked, observed=NOT_MEASURED, verdict=INCONCLUSIVE)
+    return Judgement(name=name, asked=asked, observed=show(figure), low=figure.low, high=figure.high,
+                     verdict=figure.against(bound))
+
+
+def _count(name: str, bound: int | None, figure: Interval | None, examples: str = "") -> Judgement:
+    """Against a bound; None: nothing was named, so none is expected."""
+    asked = "none" if bound is None else f"at most {bound}"
+    if figure is None:
+        return Judgement(name=name, asked=asked, observed=NOT_MEASURED, verdict=INCONCLUSIVE)
+    verdict = figure.against(bound or 0)
+    shown = f"{figure.low:.0f}" + (" or more" if figure.high is None else
+                                   f" to {figure.high:.0f}" if figure.high > figure.low else "")
+    return Judgement(name=name, asked=asked, observed=shown + (f" ({examples})" if examples and figure.low else ""),
+                     low=figure.low, high=figure.high, verdict=verdict,
+                     allowed=bool(bound) and figure.most > 0 and verdict == PASS)
+
+
+def _unjudged(name: str, asked: str) -> Judgement:
+    return Judgement(name=name, asked=asked, observed="no transition was measured", verdict=INCONCLUSIVE)
+
+
+def show(figure: Interval) -> str:
+    """A span as people read it: ``at least 10 s``, ``7.2 s (5.1 s to 7.2 s)``, ``0 s (at most 1.3 s)``."""
+    if figure.high is None:
+        return f"at least {show_duration(figure.low)}"
+    if figure.low == 0.0 and figure.high:
+        return f"0 s (at most {show_duration(figure.high)})"
+    if figure.high - figure.low < 0.05:
+        return show_duration(figure.high)
+    return f"{show_duration(figure.high)} (at least {show_duration(figure.low)})"
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -6,21 +6,27 @@ on the health of what it observes.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
 
 from harness.environments.base import DatabaseAccess
-from harness.journal import Journal
+from harness.observers.fingerprint import TABLE as TABLE
+from harness.observers.fingerprint import facts
+from harness.record.events import Sample
+from harness.record.journal import Journal
+from loadgen.shapes import CANARY
 
 LIVE_STATES = ("running", "queued", "scheduled", "up_for_retry", "restarting")
-TABLE = "dr_drill_ledger"
+READ_AT_ONCE = 4
+"""Databases that a look reads at the same time."""
+WRITTEN_BYTES = 1024 * 1024
 
 
 def database_name(deployment: str) -> str:
@@ -76,8 +82,7 @@ class Sampler:
                 self._witness_silent_since = None
             elif self._witness_silent_since is None:
                 self._witness_silent_since = asked
-            self._journal.append("sample", states=dict(states), answered=answered, lag=lag,
-                                 witness=witness)
+            self._journal.append(Sample(states=dict(states), answered=answered, lag=lag, witness=witness))
         self.counter.close()
 
 
@@ -134,6 +139,23 @@ class TaskCounter:
             left |= mine & {(deployment, *map(str, row)) for row in rows}
         return left
 
+    def load_unfinished(self) -> int:
+        """Task instances of the load that have not ended, over all Deployments; those not answered for count as one.
+
+        Canaries, which run at an interval until the end, are left out.
+        """
+        left = 0
+        for deployment in self._deployments:
+            try:
+                rows = self._ask(
+                    deployment, "select count(*) from task_instance where dag_id <> %s and (state is null or state in"
+                    " ('running','queued','scheduled','up_for_retry','restarting','deferred'))", (CANARY,))
+            except psycopg.Error:
+                left += 1
+                continue
+            left += int(rows[0][0])
+        return left
+
     def close(self) -> None:
         """Close all connections."""
         with self._lock:
@@ -156,38 +178,34 @@ class TaskCounter:
 def snapshot(path: Path, databases: dict[str, DatabaseAccess]) -> int:
     """Write what each metadata database holds, one JSON line a fact; the number of lines.
 
-    Facts: ledger rows (``row``), task instances (``ti``), Dag runs (``run``), XComs (``xcom``).
+    Facts: ledger rows (``row``), task instances (``ti``), Dag runs (``run``), XComs (``xcom``), variables,
+    connections and pools; see :mod:`harness.observers.fingerprint`.
 
     Raises:
         psycopg.Error: when a database does not answer.
     """
-    lines = 0
-    with path.open("w") as sink:
-        for deployment, access in sorted(databases.items()):
-            with psycopg.connect(access.conninfo, autocommit=True) as connection:
-                facts = dict(FACTS)
-                found = connection.execute("select to_regclass(%s)", (TABLE,)).fetchone()
-                if found and found[0]:
-                    facts["row"] = ("wr, n", f"select writer, n from {TABLE}")
-                for fact, (names, query) in facts.items():
-                    keys = [name.strip() for name in names.split(",")]
-                    with connection.cursor() as cursor:
-                        cursor.execute(query)
-                        for row in cursor:
-                            known = {"f": fact, "d": deployment, **dict(zip(keys, row, strict=True))}
-                            sink.write(json.dumps(known) + "\n")
-                            lines += 1
-    return lines
+    writing = threading.Lock()
 
+    def write(deployment: str) -> int:
+        lines, waiting, size = 0, [], 0
+        for line in facts(databases[deployment].conninfo, deployment):
+            lines += 1
+            size += len(line)
+            waiting.append(line)
+            if size > WRITTEN_BYTES:
+                with writing:
+                    sink.writelines(waiting)
+                waiting, size = [], 0
+        with writing:
+            sink.writelines(waiting)
+        return lines
 
-FACTS = {
-    "ti": ("dag, run, task, map, state, try",
-           "select dag_id, run_id, task_id, map_index, state, try_number from task_instance"),
-    "run": ("dag, run, state", "select dag_id, run_id, state from dag_run"),
-    "xcom": ("dag, run, task, map",
-             "select dag_id, run_id, task_id, map_index from xcom where key = 'return_value'"),
-}
-"""What a snapshot takes from Airflow's own tables: the facts' column names and where they are."""
+    with path.open("wb") as sink, ThreadPoolExecutor(READ_AT_ONCE) as pool:
+        reading = [pool.submit(write, deployment) for deployment in sorted(databases)]
+        try:
+            return sum(each.result() for each in reading)
+        finally:
+            pool.shutdown(cancel_futures=True)  # of a server that does not answer, no more is asked
 
 
 def _quietly(ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:

@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.journal import Journal
+from harness.record.events import Probe
+from harness.record.journal import Journal
 
 STOP_S = 10.0
 
@@ -100,4 +101,4 @@ class Probes:
                 target.last_ok = seen["sent"]
                 canary = seen.get("canary") or {}
                 target.canary_scheduled = canary.get("scheduled", target.canary_scheduled)
-            self._journal.append("probe", **seen)
+            self._journal.append(Probe(**seen))

@@ -117,7 +117,7 @@ class Bench:
         self._epoch += 1
         found = httpx.get(
             f"{self.pair.regions[target].aws_endpoint}/_dr/rds/state",
-            headers={"x-dr-token": self.pair.secret("control_token")}).json()["global"]
+            headers={"x-dr-token": self.pair.secret("observer_control_token")}).json()["global"]
         if (found["writer"], found["epoch"]) != (self.pair.region_name(target), self._epoch):
             wrong.append(f"writer {found['writer']} in epoch {found['epoch']}, not {self._epoch}")
             self._epoch = found["epoch"]

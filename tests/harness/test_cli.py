@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.cli import main
-from harness.journal import Journal
+from harness.record.journal import Journal
 
 ROOT = Path(__file__).parents[2]
 

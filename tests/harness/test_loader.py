@@ -34,7 +34,8 @@ def test_the_drill_file_of_the_design_is_valid() -> None:
     assert drill.fleet.concurrent_tasks == 125
     assert [phase.kind for phase in drill.phases] == [
         "load", "fault", "failover", "settle", "heal", "failback", "settle"]
-    assert drill.targets.rpo.task_logs == 900.0
+    assert drill.targets.rpo.task_logs == 30.0
+    assert drill.targets.tasks_duplicated == 10
 
 
 def test_the_json_schema_for_editors_is_the_one_of_the_models() -> None:
@@ -80,3 +81,32 @@ def test_bad_input_is_refused_with_a_reason(text: str, expected: str) -> None:
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     with pytest.raises(InvalidDrill, match="cannot be read: No such file"):
         load(tmp_path / "absent.yaml")
+
+
+def test_a_target_that_nothing_in_the_drill_could_miss_is_refused_with_its_place() -> None:
+    found = problems("""\
+apiVersion: dr-drill/v1
+kind: Drill
+metadata: {name: quiet}
+phases:
+  - load: {}
+  - failover: {expect: refused}
+targets: {rto: 5m, rpo: {metadata: 1m}, writes-lost: 0, tasks-duplicated: 3}
+""")
+    assert [problem.split(": ", 1)[0] for problem in found] == ["x.yaml:7:11", "x.yaml:7:26"]
+    assert all("no phase fails over or back; leave it out" in problem for problem in found)
+    assert found[0].split(": ")[1] == "targets.rto"
+    assert found[1].split(": ")[1] == "targets.rpo.metadata"
+
+
+def test_a_drill_that_moves_may_name_every_target() -> None:
+    loaded = parse("""\
+apiVersion: dr-drill/v1
+kind: Drill
+metadata: {name: moves}
+phases:
+  - load: {}
+  - failover: {planned: true}
+targets: {rto: 5m, rpo: {metadata: 1m, task-logs: 1m, images: 1m}, tasks-against-retries: 0}
+""", Path("x.yaml"))
+    assert loaded.drill.targets.rto == 300.0

@@ -18,6 +18,12 @@ from orchestrator.store import Cluster, Deployment, FailoverRequest, Report, Sto
 BASE = "/platform/v1beta1/organizations/org"
 
 
+DEPLOYMENT = Deployment(
+    id="d", name="team-00", namespace="airflow-team-00", provisioned=True,
+    secrets=dict.fromkeys(("fernet_key", "jwt_secret", "secret_key", "admin_password", "db_name",
+                           "db_user", "db_password"), "s"))
+
+
 def region(name: str) -> RegionConfig:
     return RegionConfig(
         name=name, aws_endpoint=f"http://{name}", kubeconfig=Path("none"), db_cluster_id=name,
@@ -32,7 +38,8 @@ def config(tmp_path: Path) -> OrchestratorConfig:
         host="127.0.0.1", port=1, store=tmp_path / "o.sqlite", organization_id="org",
         cluster_id="c1", cluster_name="one", primary=region("west"), secondary=region("east"),
         global_cluster_id="g", global_aws_endpoint="http://g", hosted_zone_id="z", domain="x.test",
-        aws_access_key="a", aws_secret_key="s", api_token="api", agent_token="agent", read_token="read",
+        aws_access_key="a", aws_secret_key="s", workload_aws_access_key="wa", workload_aws_secret_key="ws",
+        api_token="api", agent_token="agent", read_token="read",
         admin_token="admin", rpo_bound=20.0)
 
 
@@ -157,13 +164,36 @@ def test_an_agent_pulls_its_variant_once_and_reports(client: TestClient, store: 
     assert (report.generation, report.running_pods) == (1, 3)
 
 
+def test_what_runs_in_a_region_may_come_to_its_end_while_that_is_left_as_planned_only(
+    client: TestClient, store: Store
+) -> None:
+    def may_drain() -> list[bool]:
+        return [client.get(f"/agent/clusters/c1/regions/{name}", headers={"authorization": "Bearer agent"})
+                .json()["drain"] for name in ("west", "east")]
+
+    assert may_drain() == [False, False]
+    client.post(f"{BASE}/clusters/c1", json=flag(True))
+    assert may_drain() == [False, False]  # a failover
+    request = store.all(FailoverRequest)[0]
+    store.put(request.model_copy(update={"planned": True}), request.id)
+    assert may_drain() == [True, False]
+    store.put(request.model_copy(update={"planned": True, "status": "FAILED"}), request.id)
+    assert may_drain() == [False, False]
+
+
+def test_a_scheduler_is_given_the_time_to_drain_on_top_of_the_usual(config: OrchestratorConfig) -> None:
+    drains = config.model_copy(update={"drain_seconds": 45.5})
+    rendered = render(drains, [DEPLOYMENT], Variant(config.primary, active=True))
+    grace = {m["metadata"]["name"]: m["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+             for m in rendered if m["kind"] == "Deployment"}
+    assert grace == {"scheduler": 56, "api-server": 10}
+    settings = next(m["data"] for m in rendered if m["kind"] == "ConfigMap")
+    assert settings["DR_DRILL_DRAIN_SECONDS"] == "45.5"
+
+
 def test_the_two_variants_differ_only_where_they_must(config: OrchestratorConfig) -> None:
-    deployment = Deployment(
-        id="d", name="team-00", namespace="airflow-team-00", provisioned=True,
-        secrets=dict.fromkeys(("fernet_key", "jwt_secret", "secret_key", "admin_password", "db_name",
-                               "db_user", "db_password"), "s"))
-    west = render(config, [deployment], Variant(config.primary, active=True))
-    east = render(config, [deployment], Variant(config.secondary, active=False))
+    west = render(config, [DEPLOYMENT], Variant(config.primary, active=True))
+    east = render(config, [DEPLOYMENT], Variant(config.secondary, active=False))
     assert [(m["kind"], m["metadata"]["name"]) for m in west] == [
         (m["kind"], m["metadata"]["name"]) for m in east]
     differing = {m["kind"] for m, n in zip(west, east, strict=True) if m != n}

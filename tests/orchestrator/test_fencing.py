@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from orchestrator import durable, fencing
-from orchestrator.durable import Context
+from orchestrator import durable, fencing, sequence
+from orchestrator.durable import Context, StepFailed
 from orchestrator.store import Cluster, Report, Store
 
 LEASE_S = 4.0
+DRAIN_S = 600.0
 
 
 class Orders:
@@ -21,13 +22,14 @@ class Orders:
 
     def __init__(self) -> None:
         self.given: dict[str, int] = {}
+        self.may_drain: dict[str, bool] = {}
         self.answers: dict[str, int] = {}
         self.broken = False
 
-    def stop(self, region: str, generation: int) -> None:
+    def stop(self, region: str, generation: int, *, drain: bool = False) -> None:
         if self.broken:
             raise EndpointConnectionError(endpoint_url="http://east")
-        self.given[region] = generation
+        self.given[region], self.may_drain[region] = generation, drain
 
     def answered(self, region: str) -> int:
         return self.answers.get(region, 0)
@@ -57,6 +59,10 @@ class World:
         fencing.stop_left_airflow("west", "east")
         return self.now - self.began
 
+    def quiesce(self) -> float:
+        sequence.quiesce("fo-1", "west", "east")
+        return self.now - self.began
+
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
@@ -68,7 +74,8 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     for module in (durable, fencing):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(fencing, "LEASE_MARGIN_S", 1.0)
-    config: Any = SimpleNamespace(cluster_id="c1", rpo_bound=LEASE_S - 1.0)
+    config: Any = SimpleNamespace(
+        cluster_id="c1", rpo_bound=LEASE_S - 1.0, drain_seconds=DRAIN_S, crash_file=None)
     regions: Any = {"east": SimpleNamespace(orders=made.orders)}
     monkeypatch.setattr(Context, "config", config, raising=False)
     monkeypatch.setattr(Context, "store", store, raising=False)
@@ -120,3 +127,33 @@ def test_a_silent_agent_here_does_not_know_how_long_the_other_has_been_away(worl
 def test_a_bucket_that_cannot_be_used_holds_nothing_up(world: World) -> None:
     world.orders.broken = True
     assert LEASE_S <= world.waited() < 2 * LEASE_S
+
+
+def test_a_failover_lets_nothing_come_to_its_end_and_a_planned_move_does(world: World) -> None:
+    world.waited()
+    assert world.orders.may_drain == {"west": False}
+    world.later.append((world.now + 1.0, lambda: world.reports("west", pods=0)))
+    world.quiesce()
+    assert world.orders.may_drain == {"west": True}
+
+
+def test_a_planned_move_waits_for_running_tasks_as_long_as_they_are_given(world: World) -> None:
+    world.later.append((world.now + DRAIN_S + 1.0, lambda: world.reports("west", pods=0)))
+    assert DRAIN_S < world.quiesce() < DRAIN_S + 2.0
+
+
+def test_a_region_that_runs_on_after_that_fails_the_move_at_this_step(world: World) -> None:
+    with pytest.raises(StepFailed, match="west did not say that its Airflow has stopped"):
+        world.quiesce()
+    assert world.now - world.began > DRAIN_S + sequence.QUIESCE_S
+    assert [(s["name"], bool(s["error"])) for s in world.store.steps("fo-1")] == [("quiesce", True)]
+
+
+def test_a_quiesce_that_is_begun_again_after_a_crash_asks_for_the_same(world: World) -> None:
+    fencing.stopping("west", "east", drain=True)  # and then the orchestrator died
+    asked = world.store.get(Cluster, "c1")
+    world.later.append((world.now + 1.0, lambda: world.reports("west", pods=0)))
+    world.quiesce()
+    assert world.store.get(Cluster, "c1") == asked
+    assert asked is not None
+    assert not any(asked.workloads.values())

@@ -31,7 +31,9 @@ class Kube:
     def __init__(self) -> None:
         self.objects: dict[Key, dict[str, Any]] = {}
         self.applied = 0
-        self.stopped = False
+        self.stopped: str = ""
+        """How it was told to stop all."""
+        self.hurried = False
         self.running = 0
         self.applications: list[list[str]] = []
 
@@ -49,8 +51,11 @@ class Kube:
     def airflow_pods(self) -> int:
         return self.running
 
-    def stop_airflow(self) -> None:
-        self.stopped = True
+    def hurry(self) -> None:
+        self.hurried = True
+
+    def stop_airflow(self, *, drain: bool) -> None:
+        self.stopped = "drain" if drain else "hurry"
         for obj in self.objects.values():
             obj["spec"] = {**obj["spec"], "replicas": 0}
 
@@ -86,7 +91,7 @@ class Control:
     def __init__(self) -> None:
         self.generation, self.manifests = 1, [workload("scheduler", 0)]
         self.silent = False
-        self.active = False
+        self.active = self.drain = False
         self.reports: list[dict[str, Any]] = []
 
     def client(self) -> httpx.Client:
@@ -100,7 +105,7 @@ class Control:
             return httpx.Response(200, json={})
         have = int(request.url.params["have"])
         return httpx.Response(200, json={
-            "generation": self.generation, "active": self.active, "rpoBound": 20.0,
+            "generation": self.generation, "active": self.active, "drain": self.drain, "rpoBound": 20.0,
             "manifests": self.manifests if have != self.generation else []})
 
 
@@ -132,6 +137,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(observability, "LOOK_S", 0.0)
     made = World()
     made.turn()
+    made.kube.stopped = ""
     return made
 
 
@@ -192,7 +198,7 @@ def stops(world: World, *, silent: bool = True) -> bool:
     world.control.silent = silent
     with contextlib.suppress(httpx.HTTPError):
         world.turn()
-    return world.kube.stopped
+    return bool(world.kube.stopped)
 
 
 def test_a_region_that_hears_nobody_stops_its_airflow(world: World) -> None:
@@ -272,11 +278,80 @@ def test_a_generation_is_not_answered_for_while_what_it_does_not_want_still_runs
 
 
 def test_a_bucket_that_cannot_be_read_is_no_order(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(_: str) -> int:
+    def refuse(_: str) -> None:
         raise ClientError({"Error": {"Code": "ServiceUnavailable"}}, "GetObject")
 
     monkeypatch.setattr(world.orders, "stopping", refuse)
     assert not stops(world)
+
+
+def left(world: World, *, planned: bool) -> None:
+    """The control plane says that Airflow is to run here no more; two pods of it run yet."""
+    world.control.active = True
+    world.control.generation, world.control.manifests = 2, [workload("scheduler", 1)]
+    world.turn()
+    world.kube.running = 2
+    world.control.active, world.control.drain = False, planned
+    world.control.generation, world.control.manifests = 3, [workload("scheduler", 0)]
+    world.turn()
+
+
+def test_what_runs_where_airflow_is_left_as_planned_is_not_hurried(world: World) -> None:
+    left(world, planned=True)
+    assert (world.kube.stopped, world.kube.hurried) == ("", False)
+    assert world.kube.objects[key_of(workload("scheduler", 0))]["spec"]["replicas"] == 0
+    assert world.control.reports[-1]["running_pods"] == 2  # so the move waits
+
+
+def test_a_failover_waits_for_nothing(world: World) -> None:
+    left(world, planned=False)
+    assert world.kube.stopped == "hurry"
+
+
+def test_what_drains_is_hurried_once_the_planned_move_is_over(world: World) -> None:
+    left(world, planned=True)
+    world.control.drain = False
+    world.turn()
+    assert world.kube.hurried
+    world.kube.hurried, world.kube.running = False, 0
+    world.turn()
+    assert not world.kube.hurried  # there is nothing any more
+
+
+def test_what_drains_where_a_region_is_cut_off_goes_on_and_is_hurried_when_it_is_alone(world: World) -> None:
+    left(world, planned=True)
+    assert not stops(world)
+    assert not world.kube.hurried
+    assert alone(world, control=True, database=True)
+    assert world.kube.stopped == "hurry"
+
+
+def test_an_order_in_the_bucket_says_whether_what_runs_may_come_to_its_end(world: World) -> None:
+    world.kube.running = 2
+    world.orders.stop("west", 2, drain=True)
+    assert stops(world)
+    assert (world.kube.stopped, world.kube.hurried) == ("drain", False)
+    world.orders.stop("west", 2)  # the planned move failed, and now the region is failed over from
+    stops(world)
+    assert world.kube.hurried
+
+
+def test_what_drains_by_the_control_planes_word_is_hurried_by_the_buckets(world: World) -> None:
+    left(world, planned=True)
+    world.orders.stop("west", 3, drain=True)
+    stops(world)
+    assert not world.kube.hurried
+    world.orders.stop("west", 3)
+    stops(world)
+    assert world.kube.hurried
+
+
+def test_what_drains_by_the_word_of_the_bucket_is_hurried_when_the_region_is_alone(world: World) -> None:
+    world.kube.running = 2
+    world.orders.stop("west", 2, drain=True)
+    stops(world)
+    alone(world, control=True, database=True)
+    assert world.kube.hurried
 
 
 def test_a_difference_is_seen_in_what_was_asked_for_only_and_shows_no_secret() -> None:

@@ -12,7 +12,7 @@ from botocore.config import Config
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
 
-from harness.environments.base import DatabaseAccess, EnvironmentFailed, RegionAccess
+from harness.environments.base import DatabaseAccess, EnvironmentFailed, Epoch, RegionAccess
 from harness.environments.embedded import credentials
 from harness.environments.embedded.addresses import (
     AWS,
@@ -28,6 +28,8 @@ from harness.environments.embedded.addresses import (
     Site,
 )
 from harness.environments.embedded.layout import ROLES, PairSettings, environments_root
+from harness.environments.embedded.postgres import log_of
+from harness.environments.embedded.timelines import Timeline, timelines
 
 DOMAIN = "dr-drill.test"
 SIMULATED = (
@@ -50,8 +52,9 @@ SIMULATED = (
     "Dags were serialized once into a template database; no Dag processor runs.",
     "An API server is one uvicorn worker with four threads; it, and every scheduler, collects garbage less "
     "often than Python would.",
-    "AWS endpoints check the access key of a request, not its signature; DNS answers from a copy of the "
-    "Route 53 zone that is at most seconds old.",
+    "An AWS endpoint checks the access key of a request and knows by it who calls (orchestrator, observer or "
+    "workload); it does not verify the signature, and the three share one secret key.",
+    "DNS answers from a copy of the Route 53 zone that is at most seconds old.",
 )
 
 
@@ -123,12 +126,12 @@ class PairAccess:
                               self._tokens["postgres_password"], database)
 
     def kubernetes(self, role: str) -> kubernetes_client.ApiClient:
-        """The official client for a region, directly (through no link)."""
+        """The official client for a region, directly (through no link), as the observer."""
         path = str(self.directory / f"kubeconfig-{role}")
         return kubernetes_config.new_client_from_config(path)
 
     def aws(self, role: str, service: Any) -> Any:
-        """A boto3 client for a region's endpoint (role ``global``: us-east-1), directly."""
+        """A boto3 client for a region's endpoint (role ``global``: us-east-1), directly, as the observer."""
         if role == "global":
             endpoint = f"http://{self.block.service(Site.OUTSIDE, GLOBAL_AWS)}:{GLOBAL_AWS.port}"
             region = "us-east-1"
@@ -136,7 +139,7 @@ class PairAccess:
             endpoint, region = self.regions[role].aws_endpoint, self.region_name(role)
         return boto3.client(
             service, endpoint_url=endpoint, region_name=region,
-            aws_access_key_id=self._tokens["aws_access_key"],
+            aws_access_key_id=self._tokens["aws_observer_key"],
             aws_secret_access_key=self._tokens["aws_secret_key"],
             config=Config(connect_timeout=2, read_timeout=20, retries={"max_attempts": 0}),
         )
@@ -170,6 +173,34 @@ class PairAccess:
             "global": [sites / "us-east-1" / "aws" / "access.jsonl"],
         }
 
+    def epochs(self) -> list[Epoch]:
+        """Every reign of a writer so far, oldest first, from the PostgreSQL logs of both regions."""
+        found = [Epoch(None, timeline.number, region, timeline.began, timeline.error, _postgres_log_of(region))
+                 for region, timeline in self._timelines() if timeline.error is not None]
+        return sorted(found, key=lambda epoch: epoch.began)
+
+    def epoch_gaps(self) -> list[str]:
+        """What the PostgreSQL logs do not say of the reigns: a log that is not there, a promotion without an end."""
+        missing = [f"the {_postgres_log_of(self.region_name(role))} is missing"
+                   for role in ROLES if not self._postgres_log(role).exists()]
+        return missing + [
+            f"the {_postgres_log_of(region)} does not say when timeline {timeline.number or 'of unknown number'} "
+            f"began (at {timeline.began:.3f} or later)"
+            for region, timeline in self._timelines() if timeline.error is None]
+
+    def _timelines(self) -> list[tuple[str, Timeline]]:
+        """The timelines that each region's server began, with the region's name."""
+        return [(self.region_name(role), timeline) for role in ROLES if self._postgres_log(role).exists()
+                for timeline in timelines(self._postgres_log(role))]
+
+    def _postgres_log(self, role: str) -> Path:
+        return log_of(self.directory / "sites" / role)
+
+    def spools(self) -> list[Path]:
+        """What the witness's clients in the regions and among the users could not send, and kept on disk."""
+        sites = self.directory / "sites"
+        return sorted({*sites.glob("*/spool/*.jsonl"), *sites.glob("users/**/spool/*.jsonl")})
+
     def witness_address(self) -> tuple[str, int, str]:
         """Host, port and token of the witness, for the observer."""
         return self.block.service(Site.OUTSIDE, WITNESS), WITNESS.port, self._tokens["witness_token"]
@@ -180,6 +211,8 @@ class PairAccess:
             "DR_DRILL_WITNESS_HOST": self.block.link(Caller(ROLES[role]), Site.OUTSIDE, WITNESS),
             "DR_DRILL_WITNESS_PORT": str(WITNESS.port),
             "DR_DRILL_WITNESS_TOKEN": self._tokens["witness_token"],
+            # Beside the pods' own directories, which go with them.
+            "DR_DRILL_SPOOL": str(self.directory / "sites" / role / "spool"),
         }
 
     def workload_aws(self, role: str) -> dict[str, str]:
@@ -230,3 +263,7 @@ class PairAccess:
     def bucket(self, role: str, purpose: str) -> str:
         """The name of a region's bucket for a purpose."""
         return f"{self.cluster_id}-{purpose}-{self.region_name(role)}"
+
+
+def _postgres_log_of(region: str) -> str:
+    return f"postgresql log of {region}"

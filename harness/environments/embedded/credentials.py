@@ -17,15 +17,20 @@ import trustme
 from harness.environments.embedded.addresses import KUBERNETES, POSTGRES, Block, Caller
 from harness.environments.embedded.layout import ROLES, write_private
 
-TOKENS = ("control_token", "witness_token", "api_token", "read_token", "admin_token", "agent_token",
-          "aws_secret_key", "postgres_password", "replication_password", "kube_token_primary", "kube_token_secondary")
+TOKENS = ("control_token", "observer_control_token", "witness_token", "api_token", "read_token", "admin_token",
+          "agent_token", "aws_secret_key", "postgres_password", "replication_password",
+          *(f"{kind}_{role}" for role in ROLES
+            for kind in ("kube_token", "kube_orchestrator_token", "kube_observer_token")))
+AWS_KEYS = ("aws_access_key", "aws_orchestrator_key", "aws_observer_key")
+"""The access keys of the workloads, the orchestrator and the observer; they share one secret key, because no
+signature is verified."""
 SERVICE_FILE = "pg_service.conf"
 
 
 def make_secrets(directory: Path, block: Block) -> dict[str, str]:
     """Make every secret; also write a libpq service file for whoever wants to look with psql."""
     made = {name: secrets.token_hex(16) for name in TOKENS}
-    made["aws_access_key"] = "AKIA" + secrets.token_hex(8).upper()
+    made |= {name: "AKIA" + secrets.token_hex(8).upper() for name in AWS_KEYS}
     write_private(directory / "secrets.json", json.dumps(made))
     write_private(directory / SERVICE_FILE, "\n".join(
         f"[{role}]\nhost={block.service(site, POSTGRES)}\nport={POSTGRES.port}\nuser=postgres\n"
@@ -43,7 +48,7 @@ def make_certificates(directory: Path, block: Block, tokens: dict[str, str]) -> 
     """A certificate authority, a certificate for each Kubernetes API, and kubeconfigs for both.
 
     The API is reached directly by the observer and through a link by the orchestrator, so each
-    certificate names both addresses.
+    certificate names both addresses; and each of the two has a token of its own.
     """
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(directory / "ca.crt"))
@@ -58,9 +63,11 @@ def make_certificates(directory: Path, block: Block, tokens: dict[str, str]) -> 
         (region / "kube.crt").write_bytes(
             b"".join(blob.bytes() for blob in issued.cert_chain_pems))
         shutil.copy(directory / "ca.crt", region / "ca.crt")
-        ca, token = (directory / "ca.crt").read_bytes(), tokens[f"kube_token_{role}"]
-        write_private(directory / f"kubeconfig-{role}", _kubeconfig(role, direct, ca, token))
-        write_private(orchestrator / f"kubeconfig-{role}", _kubeconfig(role, linked, ca, token))
+        ca = (directory / "ca.crt").read_bytes()
+        write_private(directory / f"kubeconfig-{role}",
+                      _kubeconfig(role, direct, ca, tokens[f"kube_observer_token_{role}"]))
+        write_private(orchestrator / f"kubeconfig-{role}",
+                      _kubeconfig(role, linked, ca, tokens[f"kube_orchestrator_token_{role}"]))
 
 
 def _kubeconfig(role: str, address: str, ca: bytes, token: str) -> str:

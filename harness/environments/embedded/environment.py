@@ -187,7 +187,7 @@ class EmbeddedPair(PairComponents):
             "host": host, "port": port,
             "route53_endpoint":
                 f"http://{self.block.service(Site.OUTSIDE, GLOBAL_AWS)}:{GLOBAL_AWS.port}",
-            "aws_access_key": self._tokens["aws_access_key"],
+            "aws_access_key": self._tokens["aws_observer_key"],
             "aws_secret_key": self._tokens["aws_secret_key"]})
 
     def _start_orchestrator(self, zone: str) -> None:
@@ -203,11 +203,14 @@ class EmbeddedPair(PairComponents):
             "global_cluster_id": "metadata",
             "global_aws_endpoint": self.link_url(Caller.ORCHESTRATOR, Site.OUTSIDE, GLOBAL_AWS),
             "hosted_zone_id": zone, "domain": self.domain,
-            "aws_access_key": self._tokens["aws_access_key"],
+            "aws_access_key": self._tokens["aws_orchestrator_key"],
             "aws_secret_key": self._tokens["aws_secret_key"],
+            "workload_aws_access_key": self._tokens["aws_access_key"],
+            "workload_aws_secret_key": self._tokens["aws_secret_key"],
             **{name: self._tokens[name] for name in (
                 "api_token", "read_token", "admin_token", "agent_token")},
             "task_seconds": self.settings.task_seconds, "rpo_bound": self.settings.rpo_bound,
+            "drain_seconds": self.settings.drain,
             "crash_file": str(self.crash_file),
         })
 
@@ -257,7 +260,7 @@ class EmbeddedPair(PairComponents):
         else:
             url = f"http://{self.block.service(ROLES[site], AWS)}:{AWS.port}"
         answer = self._http.post(f"{url}/_dr/outage", json={"services": list(services), "seconds": seconds},
-                                 headers={"x-dr-token": self._tokens["control_token"]})
+                                 headers={"x-dr-token": self._tokens["observer_control_token"]})
         return dict(answer.raise_for_status().json())
 
     def region_alive(self, role: str) -> bool:
@@ -284,7 +287,7 @@ class EmbeddedPair(PairComponents):
 
     def _ask_region(self, role: str, path: str) -> dict[str, Any]:
         url = f"http://{self.block.service(ROLES[role], AWS)}:{AWS.port}/_dr/{path}"
-        answer = self._http.get(url, headers={"x-dr-token": self._tokens["control_token"]})
+        answer = self._http.get(url, headers={"x-dr-token": self._tokens["observer_control_token"]})
         return dict(answer.raise_for_status().json())
 
     # -- down -----------------------------------------------------------------------------
@@ -323,6 +326,11 @@ class EmbeddedPair(PairComponents):
             control_token=self._tokens["control_token"],
             aws_access_key=self._tokens["aws_access_key"],
             aws_secret_key=self._tokens["aws_secret_key"],
+            kube_orchestrator_token=self._tokens.get(f"kube_orchestrator_token_{role}", ""),
+            kube_observer_token=self._tokens.get(f"kube_observer_token_{role}", ""),
+            observer_control_token=self._tokens["observer_control_token"],
+            aws_orchestrator_key=self._tokens["aws_orchestrator_key"],
+            aws_observer_key=self._tokens["aws_observer_key"],
             postgres_password=self._tokens["postgres_password"],
             replication_password=self._tokens["replication_password"],
             image_socket=str(self.directory / "sites" / "image" / "image.sock"),

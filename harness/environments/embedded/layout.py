@@ -23,6 +23,7 @@ class PairSettings:
     task_retries: int = 2
     canary_seconds: float = 10.0
     rpo_bound: float | None = 20.0
+    drain: float = 30.0
 
 
 def environments_root() -> Path:

@@ -28,10 +28,13 @@ import psycopg
 from harness.environments.embedded.postgres_programs import PostgresError as PostgresError
 from harness.environments.embedded.postgres_programs import programs_for
 from harness.environments.embedded.processes import unprivileged_user
+from harness.environments.embedded.timelines import LINE_PREFIX
 
 START_TIMEOUT = 30.0
 """Crash recovery after a SIGKILL under load replays at most a checkpoint's worth of WAL."""
 PROMOTE_TIMEOUT = 30.0
+DIRECTORY, LOG = "postgres", "postgres.log"
+"""A member's own directory in its site's, and its log in that."""
 SUPERUSER = "postgres"
 REPLICATION_USER = "replicator"
 
@@ -60,6 +63,8 @@ SETTINGS = {
     "password_encryption": "scram-sha-256",
     "autovacuum_naptime": "60s",
     "log_min_messages": "warning",
+    "log_line_prefix": f"'{LINE_PREFIX}'",  # a reign's begin is read from the log, see ``timelines``
+    "lc_messages": "'C'",
     "track_commit_timestamp": "on",
 }
 
@@ -92,7 +97,7 @@ class PostgresMember:
         """``source_host``: where the other member is reached (the link's front)."""
         self.directory = directory
         self.data = directory / "data"
-        self.log = directory / "postgres.log"
+        self.log = directory / LOG
         self.host, self.port = host, port
         self.password, self.replication_password = password, replication_password
         self.source_host = source_host
@@ -414,10 +419,15 @@ class PostgresMember:
         return str(done.stdout)
 
 
+def log_of(site: Path) -> Path:
+    """The log of a site's server, over all its lives."""
+    return site / DIRECTORY / LOG
+
+
 def remove_shared_memory(site: Path) -> None:
     """Remove the small System V segment that a killed server of this site left in the kernel."""
     try:
-        line = (site / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[6]
+        line = (site / DIRECTORY / "data" / "postmaster.pid").read_text().splitlines()[6]
         identifier = int(line.split()[1])
     except (OSError, IndexError, ValueError):
         return

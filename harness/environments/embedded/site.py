@@ -11,14 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.environments.embedded.addresses import Block, Caller, Service, Site
+from harness.environments.embedded.principals import OBSERVER, ORCHESTRATOR, WORKLOAD
 
 
 @dataclass(frozen=True)
 class SiteConfig:
     """One site of one run: its place, its names, and the secrets of its servers.
 
-    ``directory`` is the site's own directory (the mark of ownership of its processes);
-    ``writer`` says whether the site's database begins as the writer.
+    ``directory`` is the site's own directory (the mark of ownership of its processes). ``kube_token``,
+    ``control_token`` and ``aws_access_key`` are the site's workloads'; the orchestrator and the observer
+    have their own, so that a server knows who calls. An empty credential is not in use.
     """
 
     environment: str
@@ -33,6 +35,11 @@ class SiteConfig:
     aws_secret_key: str
     postgres_password: str
     replication_password: str
+    kube_orchestrator_token: str = ""
+    kube_observer_token: str = ""
+    observer_control_token: str = ""
+    aws_orchestrator_key: str = ""
+    aws_observer_key: str = ""
     image_socket: str = ""
     """Where the node agent gets its warm Airflow process from."""
     simulated_head_delay: float = 0.0
@@ -51,6 +58,23 @@ class SiteConfig:
     def peer(self) -> Site:
         """The other region."""
         return Site.SECONDARY if self.role is Site.PRIMARY else Site.PRIMARY
+
+    @property
+    def aws_keys(self) -> dict[str, str]:
+        """Who may call the AWS endpoint, with their access keys."""
+        return {WORKLOAD: self.aws_access_key, ORCHESTRATOR: self.aws_orchestrator_key,
+                OBSERVER: self.aws_observer_key}
+
+    @property
+    def kube_tokens(self) -> dict[str, str]:
+        """Who may call the Kubernetes API, with their bearer tokens."""
+        return {WORKLOAD: self.kube_token, ORCHESTRATOR: self.kube_orchestrator_token,
+                OBSERVER: self.kube_observer_token}
+
+    @property
+    def control_tokens(self) -> dict[str, str]:
+        """Who may make the control calls of the AWS endpoint, with their tokens."""
+        return {WORKLOAD: self.control_token, OBSERVER: self.observer_control_token}
 
     def own(self, service: Service) -> str:
         """The address of a service of this site."""

@@ -1,12 +1,16 @@
 """Two AWS endpoints with a real, replicated PostgreSQL between them."""
 
+import time
 from typing import Any
 
 import psycopg
 import pytest
 from botocore.exceptions import ClientError
 
+from harness.environments.base import Epoch
+from harness.environments.embedded.access import PairAccess
 from harness.environments.embedded.addresses import POSTGRES, Site
+from harness.environments.embedded.layout import PairSettings
 from tests.harness.embedded.conftest import Sites, until
 
 pytestmark = pytest.mark.real
@@ -26,6 +30,11 @@ def query(sites: Sites, site: Site, sql: str) -> list[tuple[Any, ...]]:
     ) as connection:
         cursor = connection.execute(sql)
         return cursor.fetchall() if cursor.description else []
+
+
+def holds_table(sites: Sites, site: Site) -> bool:
+    """Whether the table of the test has come so far: what has not is lost with a writer that is killed."""
+    return bool(query(sites, site, "select 1 from pg_tables where tablename = 't'"))
 
 
 def available(rds: Any, name: str) -> None:
@@ -68,6 +77,7 @@ def test_a_region_that_dies_is_replaced_fenced_and_taken_back_in(aws_pair: Sites
     east.create_db_instance(**instance("s-1"))
     available(east, "s-1")
     assert query(aws_pair, SECONDARY, "select pg_is_in_recovery()") == [(True,)]
+    until(lambda: holds_table(aws_pair, SECONDARY))
 
     assert aws_pair.kill("primary") > 1
     asked = east.failover_global_cluster(
@@ -97,8 +107,64 @@ def test_a_region_that_dies_is_replaced_fenced_and_taken_back_in(aws_pair: Sites
         query(aws_pair, SECONDARY, "select 1")
 
 
+def epochs(sites: Sites) -> list[Epoch]:
+    """The reigns so far, as an environment in this place tells them, once none is about to begin."""
+    pair = PairAccess("test", PairSettings(primary="us-west-2", secondary="us-east-2"))
+    pair.directory = sites.root
+    until(lambda: not pair.epoch_gaps())
+    return pair.epochs()
+
+
+def first_write(sites: Sites, site: Site) -> float:
+    """Try to write until it works; when it had worked."""
+    def written() -> float | None:
+        try:
+            query(sites, site, "insert into t values (1)")
+        except psycopg.Error:
+            return None
+        return time.time()
+
+    return float(until(written))
+
+
+def assert_began_between(epoch: Epoch, asked: float, written: float) -> None:
+    assert epoch.error <= 0.1
+    assert asked - epoch.error <= epoch.began <= written + epoch.error
+
+
+def test_each_change_of_writer_begins_one_epoch_by_the_databases_own_word(aws_pair: Sites) -> None:
+    west, east = global_database(aws_pair)
+    query(aws_pair, PRIMARY, "create table t (i int)")
+    east.create_db_instance(**instance("s-1"))
+    available(east, "s-1")
+    until(lambda: holds_table(aws_pair, SECONDARY))
+    first, = epochs(aws_pair)
+    assert (first.deployment, first.number, first.site) == (None, 1, "us-west-2")
+
+    aws_pair.kill("primary")
+    asked = time.time()
+    east.failover_global_cluster(GlobalClusterIdentifier="g", TargetDbClusterIdentifier="s", AllowDataLoss=True)
+    written = first_write(aws_pair, SECONDARY)
+    _, second = epochs(aws_pair)  # although the region of the first is dead
+    assert (second.number, second.site) == (2, "us-east-2")
+    assert_began_between(second, asked, written)
+
+    aws_pair.start("aws", "aws.server", "primary")
+    until(lambda: aws_pair.answers(PRIMARY))
+    until(lambda: in_sync(east))
+    assert epochs(aws_pair) == [first, second]  # who follows again does not reign
+    asked = time.time()
+    west.switchover_global_cluster(GlobalClusterIdentifier="g", TargetDbClusterIdentifier="p")
+    written = first_write(aws_pair, PRIMARY)
+    *earlier, third = epochs(aws_pair)
+    assert earlier == [first, second]
+    assert (third.number, third.site) == (3, "us-west-2")
+    assert_began_between(third, asked, written)
+
+
 def test_a_returning_writer_that_cannot_ask_its_peer_does_not_reign(aws_pair: Sites) -> None:
     global_database(aws_pair)
+    reigns_before = epochs(aws_pair)
     aws_pair.kill("secondary")
     aws_pair.kill("primary")
     aws_pair.start("aws", "aws.server", "primary")
@@ -115,6 +181,7 @@ def test_a_returning_writer_that_cannot_ask_its_peer_does_not_reign(aws_pair: Si
             return False
 
     until(reigns)
+    assert epochs(aws_pair) == reigns_before  # the same reign goes on
 
 
 def buckets(sites: Sites) -> tuple[Any, Any]:

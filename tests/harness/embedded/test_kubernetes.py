@@ -107,6 +107,31 @@ def test_a_wrong_token_is_unauthorized(kubeconfig: Path) -> None:
     assert raw(kubeconfig, "kube-token").get("/api/v1/namespaces").status_code == 200
 
 
+def test_a_pod_that_is_being_stopped_can_be_given_less_time_and_never_more(
+    api: client.ApiClient, kubeconfig: Path
+) -> None:
+    core = client.CoreV1Api(api)
+    core.create_node({"metadata": {"name": "n"}})
+    core.patch_node_status("n", {"status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+    core.create_namespaced_pod("shop", {"metadata": {"name": "p"}, "spec": {
+        "terminationGracePeriodSeconds": 60, "containers": [{"name": "c", "image": "i"}]}})
+    until(lambda: core.read_namespaced_pod("p", "shop").spec.node_name)
+    http, path = raw(kubeconfig, "kube-token"), "/api/v1/namespaces/shop/pods/p"
+
+    def given(**options: Any) -> int:
+        answer = http.request("DELETE", path, **options).raise_for_status().json()
+        return int(answer["metadata"]["deletionGracePeriodSeconds"])
+
+    assert given() == 60
+    assert given(params={"gracePeriodSeconds": "90"}) == 60
+    assert given(params={"gracePeriodSeconds": "30"}) == 30
+    assert given(json={"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 5}) == 5
+    assert given() == 5
+    assert http.request("DELETE", path, params={"gracePeriodSeconds": "-1"}).status_code == 400
+    core.delete_collection_namespaced_pod("shop", grace_period_seconds=0)
+    assert core.list_namespaced_pod("shop").items == []
+
+
 def test_objects_survive_a_kill(sites: Any, api: client.ApiClient) -> None:
     core = client.CoreV1Api(api)
     core.create_namespaced_config_map("shop", {"metadata": {"name": "kept"}, "data": {"a": "1"}})

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes import client, config
@@ -24,34 +25,69 @@ while True:
 """
 
 
-def test_a_pod_that_is_being_stopped_is_told_once_however_often_it_changes(
-    sites: Sites, kubeconfig: Path
-) -> None:
-    site, told = sites.config("primary"), sites.root / "told"
-    (site.path / "ca.crt").write_bytes((sites.root / "ca.crt").read_bytes())
-    sites.start("node", "node.agent", "primary")
-    core = client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
-    until(lambda: core.list_node().items)
-    core.create_namespace({"metadata": {"name": "a"}})
-    core.create_namespaced_pod("a", {
-        "metadata": {"name": "deaf"},
-        "spec": {"terminationGracePeriodSeconds": 3, "containers": [
-            {"name": "deaf", "image": "python", "command": ["python", "-c", DEAF, str(told)]}]}})
-    until(lambda: told.exists() and told.read_text() == "running\n")
-    core.delete_namespaced_pod("deaf", "a")
-    until(lambda: "SIGTERM" in told.read_text())
-    for number in range(5):
-        core.patch_namespaced_pod("deaf", "a", {"metadata": {"annotations": {"changed": str(number)}}})
+class Deaf:
+    """A pod that writes down what it is told, and goes on."""
 
-    def gone() -> bool:
+    def __init__(self, sites: Sites, kubeconfig: Path, grace: int) -> None:
+        site, self._told = sites.config("primary"), sites.root / "told"
+        (site.path / "ca.crt").write_bytes((sites.root / "ca.crt").read_bytes())
+        sites.start("node", "node.agent", "primary")
+        self.core = client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
+        until(lambda: self.core.list_node().items)
+        self.core.create_namespace({"metadata": {"name": "a"}})
+        self.core.create_namespaced_pod("a", {
+            "metadata": {"name": "deaf"},
+            "spec": {"terminationGracePeriodSeconds": grace, "containers": [
+                {"name": "deaf", "image": "python", "command": ["python", "-c", DEAF, str(self._told)]}]}})
+        until(lambda: self._told.exists() and self.told == "running\n")
+
+    @property
+    def told(self) -> str:
+        return self._told.read_text()
+
+    def stop(self, **options: Any) -> None:
+        self.core.delete_namespaced_pod("deaf", "a", **options)
+        until(lambda: "SIGTERM" in self.told)
+
+    def change(self, number: int) -> None:
+        self.core.patch_namespaced_pod("deaf", "a", {"metadata": {"annotations": {"changed": str(number)}}})
+
+    def gone(self) -> bool:
         try:
-            core.read_namespaced_pod("deaf", "a")
+            self.core.read_namespaced_pod("deaf", "a")
         except ApiException as error:
             return bool(error.status == 404)
         return False
 
-    until(gone)
-    assert told.read_text() == "running\nSIGTERM\n"
+
+def test_a_pod_that_is_being_stopped_is_told_once_however_often_it_changes(
+    sites: Sites, kubeconfig: Path
+) -> None:
+    pod = Deaf(sites, kubeconfig, grace=3)
+    pod.stop()
+    for number in range(5):
+        pod.change(number)
+    until(pod.gone)
+    assert pod.told == "running\nSIGTERM\n"
+
+
+def test_a_pod_that_is_given_less_time_while_it_is_being_stopped_is_killed_by_then(
+    sites: Sites, kubeconfig: Path
+) -> None:
+    pod = Deaf(sites, kubeconfig, grace=600)
+    pod.stop()
+    pod.stop(grace_period_seconds=2)
+    for number in range(5):
+        pod.change(number)
+    until(pod.gone, 20.0)
+    assert pod.told == "running\nSIGTERM\n"
+
+
+def test_more_time_than_it_was_given_first_changes_nothing(sites: Sites, kubeconfig: Path) -> None:
+    pod = Deaf(sites, kubeconfig, grace=2)
+    pod.stop()
+    pod.stop(grace_period_seconds=600)
+    until(pod.gone, 20.0)
 
 
 def test_a_container_whose_pod_went_while_it_was_being_started_is_killed(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import pytest
 from dnslib import QTYPE, RR, A
 from dnslib.server import DNSServer
 
-from harness import journal
-from harness.journal import Journal
 from harness.observers.probes import Probes, Target
+from harness.record import journal
+from harness.record.journal import Journal
 
 INTERVAL = 0.2
 

@@ -1,8 +1,8 @@
 """An AWS endpoint for plain boto3: ``python -m harness.environments.embedded.aws.server``.
 
 moto answers S3, Secrets Manager, KMS, IAM and Route 53. In front of it stand: a check of the
-access key (the signature itself is not verified), the access log that the dependency audit reads,
-a write-ahead log, S3 replication and the RDS actions of a global database (which moto lacks).
+access key, which tells who calls (the signature itself is not verified), the access log that the
+dependency audit reads, a write-ahead log, S3 replication and the RDS actions of a global database (which moto lacks).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from harness.environments.embedded.aws.rds import RegionalRds
 from harness.environments.embedded.aws.reign import RdsError
 from harness.environments.embedded.aws.replication import REPLICA_PATH, Replicator
 from harness.environments.embedded.aws.wal import WriteAheadLog, replayed_environ
-from harness.environments.embedded.postgres import PostgresMember
+from harness.environments.embedded.postgres import DIRECTORY, PostgresMember
+from harness.environments.embedded.principals import principal
 from harness.environments.embedded.site import SiteConfig
 
 Respond = Callable[..., Any]
@@ -59,7 +60,7 @@ class AwsEndpoint:
             peer = f"http://{site.to_peer(AWS)}:{AWS.port}"
             self.replicator = Replicator(peer, site.control_token, self._wal)
             member = PostgresMember(
-                site.path / "postgres", host=site.own(POSTGRES), port=POSTGRES.port,
+                site.path / DIRECTORY, host=site.own(POSTGRES), port=POSTGRES.port,
                 password=site.postgres_password, replication_password=site.replication_password,
                 source_host=site.to_peer(POSTGRES),
             )
@@ -95,14 +96,18 @@ class AwsEndpoint:
             return respond(status, headers, *rest)
 
         path = environ["PATH_INFO"]
-        service, action = "control", path
+        service, action, who = "control", path, None
         try:
             if path == "/healthz":
                 return _plain(recording, 200, {"ok": True})
             if path.startswith("/_dr/"):
+                who = principal(str(environ.get("HTTP_X_DR_TOKEN", "")), self._site.control_tokens)
+                if who is None:
+                    return _plain(recording, 403, {"message": "wrong token"})
                 return self._control(path, environ, recording)
-            service = _service(environ)
-            if f"Credential={self._site.aws_access_key}/" not in environ.get("HTTP_AUTHORIZATION", ""):
+            key, service = _credential(environ)
+            who = principal(key, self._site.aws_keys)
+            if who is None:
                 action = "denied"
                 return _plain(recording, 403, {"message": "unknown access key"})
             body = _body(environ)
@@ -114,7 +119,7 @@ class AwsEndpoint:
             return self._pass_on(environ, body, service, action, recording)
         finally:
             if path != "/healthz":
-                self._log(started, environ, service, action, seen.get("status", "500"))
+                self._log(started, environ, who, service, action, seen.get("status", "500"))
 
     # -- inner works --------------------------------------------------------------------
 
@@ -195,8 +200,6 @@ class AwsEndpoint:
         return [data]
 
     def _control(self, path: str, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
-        if environ.get("HTTP_X_DR_TOKEN") != self._site.control_token:
-            return _plain(respond, 403, {"message": "wrong token"})
         raw = _body(environ)
         if path == REPLICA_PATH:
             with self._mutating:
@@ -221,10 +224,11 @@ class AwsEndpoint:
                 return _plain(respond, error.status, {"message": str(error)})
         return _plain(respond, 404, {"message": f"no control call {path}"})
 
-    def _log(self, started: float, environ: dict[str, Any], service: str, action: str,
+    def _log(self, started: float, environ: dict[str, Any], who: str | None, service: str, action: str,
              status: str) -> None:
+        named = {"who": who} if who else {}
         line = json.dumps({
-            "t": started, "caller": environ.get("REMOTE_ADDR", ""), "service": service,
+            "t": started, "caller": environ.get("REMOTE_ADDR", ""), **named, "service": service,
             "action": action, "status": status,
         })
         with self._access_lock:
@@ -232,10 +236,15 @@ class AwsEndpoint:
             self._access.flush()
 
 
-def _service(environ: dict[str, Any]) -> str:
-    credential = str(environ.get("HTTP_AUTHORIZATION", "")).split("Credential=", 1)[-1]
+def _credential(environ: dict[str, Any]) -> tuple[str, str]:
+    """The access key and the service that a request was signed for."""
+    credential = str(environ.get("HTTP_AUTHORIZATION", "")).partition("Credential=")[2]
     parts = credential.split(",", 1)[0].split("/")
-    return parts[-2] if len(parts) >= 3 else "unsigned"
+    return (parts[0], parts[-2]) if len(parts) >= 3 else ("", "unsigned")
+
+
+def _service(environ: dict[str, Any]) -> str:
+    return _credential(environ)[1]
 
 
 def _action(environ: dict[str, Any], body: bytes) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import json
 import sys
 import time
@@ -33,6 +32,7 @@ from harness.environments.embedded.kube.resources import Resource
 from harness.environments.embedded.kube.selectors import field_selector, label_selector
 from harness.environments.embedded.kube.store import Store, encode_secret, now
 from harness.environments.embedded.kube.tables import table
+from harness.environments.embedded.principals import principal
 from harness.environments.embedded.site import SiteConfig
 
 Object = dict[str, Any]
@@ -155,14 +155,8 @@ class KubernetesApi:
         if request.method == "PATCH":
             return await self._patch(request, resource, namespace, name, subresource, dry)
         if request.method == "DELETE":
-            options = await _body(request, optional=True)
-            policy = options.get("propagationPolicy") or request.query_params.get(
-                "propagationPolicy")
-            seconds = request.query_params.get("gracePeriodSeconds")
-            grace = options.get("gracePeriodSeconds", int(seconds) if seconds else None)
-            gone = self.store.delete(resource, namespace, name, grace=grace,
-                                     orphan=policy == "Orphan")
-            return JSONResponse(gone)
+            grace, orphan = await _deletion(request)
+            return JSONResponse(self.store.delete(resource, namespace, name, grace=grace, orphan=orphan))
         raise ApiError(405, "MethodNotAllowed", "method not allowed on an object")
 
     async def _many(self, request: Request, resource: Resource, namespace: str) -> Response:
@@ -180,8 +174,9 @@ class KubernetesApi:
             return self._watch(request, resource, namespace, matches)
         found = self.store.list(resource.kind, namespace, matches)
         if request.method == "DELETE":
+            grace, orphan = await _deletion(request)
             for obj in found:
-                self.store.delete(resource, namespace, obj["metadata"]["name"])
+                self.store.delete(resource, namespace, obj["metadata"]["name"], grace=grace, orphan=orphan)
         elif request.method != "GET":
             raise ApiError(405, "MethodNotAllowed", "method not allowed on a list")
         version = str(self.store.version)
@@ -295,8 +290,8 @@ class KubernetesApi:
         return JSONResponse(obj)
 
     def _guarded(self, inner: ASGIApp) -> ASGIApp:
-        """Check the token and write the access log."""
-        expected = f"Bearer {self._site.kube_token}".encode()
+        """Check the token, which tells who calls, and write the access log."""
+        tokens = self._site.kube_tokens
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http" or scope["path"] in ("/healthz", "/readyz"):
@@ -310,17 +305,20 @@ class KubernetesApi:
                     status = message["status"]
                 await send(message)
 
-            offered = dict(scope["headers"]).get(b"authorization", b"")
+            offered = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+            scheme, _, token = offered.partition(" ")
+            who = principal(token, tokens) if scheme == "Bearer" else None
             try:
-                if hmac.compare_digest(offered, expected):
+                if who is not None:
                     await inner(scope, receive, noting)
                 else:
                     await _refuse(ApiError(401, "Unauthorized", "Unauthorized"))(
                         scope, receive, noting)
             finally:
                 caller = scope["client"][0] if scope.get("client") else ""
+                named = {"who": who} if who else {}
                 self._access.write(json.dumps({
-                    "t": started, "caller": caller, "service": "kubernetes",
+                    "t": started, "caller": caller, **named, "service": "kubernetes",
                     "action": f"{scope['method']} {scope['path']}", "status": str(status),
                 }) + "\n")
                 self._access.flush()
@@ -334,6 +332,15 @@ def _wants_table(request: Request) -> bool:
 
 def _refuse(error: ApiError) -> Response:
     return JSONResponse(error.status(), status_code=error.code)
+
+
+async def _deletion(request: Request) -> tuple[int | None, bool]:
+    """What a DELETE asks for, in its body or its query: the grace period, and whether to orphan."""
+    asked = {**request.query_params, **await _body(request, optional=True)}
+    grace = asked.get("gracePeriodSeconds")
+    if grace is not None and int(grace) < 0:
+        raise bad_request("gracePeriodSeconds must be at least 0")
+    return None if grace is None else int(grace), asked.get("propagationPolicy") == "Orphan"
 
 
 async def _body(request: Request, optional: bool = False) -> Object:

@@ -212,7 +212,8 @@ class Store:
         """Delete an object, or begin to.
 
         A running Pod is first stopped by its node, a Namespace first emptied, an object with
-        finalizers first finalized.
+        finalizers first finalized. ``grace``: seconds that a Pod is given to stop, instead of its own; one that
+        is being stopped already can be given less, never more.
         """
         namespace = namespace if resource.namespaced else ""
         live = self.get(resource, namespace, name)
@@ -225,7 +226,11 @@ class Store:
         if not waits:
             return self._drop(resource, key, live)
         if live["metadata"].get("deletionTimestamp"):
-            return live
+            if grace is None or grace >= live["metadata"]["deletionGracePeriodSeconds"]:
+                return live
+            hurried = copy.deepcopy(live)
+            hurried["metadata"]["deletionGracePeriodSeconds"] = grace
+            return self._commit(resource, "MODIFIED", key, hurried, live)
         marked = copy.deepcopy(live)
         period = grace
         if resource.kind == "Pod":

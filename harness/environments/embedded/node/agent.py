@@ -282,11 +282,22 @@ class NodeAgent:
         return dict(data)
 
     def _stop(self, pod: RunningPod, grace: float) -> None:
-        """Once a container: another event of a pod that is being stopped must not prolong its grace."""
-        if pod.pid is None or pod.told_to_stop == pod.pid:
+        """Tell a container to stop, and kill it when its grace is over.
+
+        It is told once. Another event of its pod may give it less time from then on, and never more.
+        """
+        if pod.pid is None:
             return
-        pod.told_to_stop = pod.pid
-        _kill(pod, signal.SIGTERM)
+        kill_at = asyncio.get_running_loop().time() + grace
+        if pod.told_to_stop == pod.pid:
+            if kill_at >= pod.kill_at:
+                return
+            if pod.escalation:
+                pod.escalation.cancel()
+        else:
+            pod.told_to_stop = pod.pid
+            _kill(pod, signal.SIGTERM)
+        pod.kill_at = kill_at
 
         async def escalate() -> None:
             with contextlib.suppress(TimeoutError):

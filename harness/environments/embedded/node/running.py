@@ -28,6 +28,8 @@ class RunningPod:
     """Of the container's process, once it has been started; of the last one between two."""
     told_to_stop: int | None = None
     """The process that was told to."""
+    kill_at: float = 0.0
+    """When that is killed if it has not ended, on the event loop's clock."""
     restarts: int = 0
     ready: bool = False
     started_at: str = ""

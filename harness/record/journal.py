@@ -1,8 +1,10 @@
 """The journal: the run's only truth. Append-only, one record an event, hash-chained.
 
 Each line is a JSON object ``{"n", "m", "t", "k", ..., "p", "h"}``: number, monotonic seconds,
-wall-clock seconds, kind, the event's own fields, the hash before and the hash of this line. Who
-changes, removes or reorders a line breaks the chain, and :func:`read` says where.
+wall-clock seconds, kind, the event's own fields, the hash before and the hash of this line. The first
+one, of kind ``journal``, holds the format's number. Who changes, removes or reorders a line breaks the
+chain, and :func:`read` says where; that nothing was cut off at the end is known from ``run.ended``, the
+last record of a run that came to its end.
 
 Announcements (an act that is about to happen, and how to undo it) are on disk before the act:
 ``append(..., durable=True)`` returns only after fsync. Observations are flushed to the kernel, which
@@ -19,16 +21,25 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from harness.record.events import Recorded
 
 FILE = "journal.jsonl"
+FORMAT = 2
+"""Raised whenever an older version could misread what is written. Format 1 is that of 0.1.0."""
+HEAD = "journal"
+"""The kind of the first record."""
 GENESIS = "0" * 64
 _TAIL = len(',"h":"') + 64 + len('"}\n')
-RESERVED = {"n", "m", "t", "k", "p", "h"}
 
 
 class CorruptJournal(Exception):
     """A journal that was changed after it was written, or that is not one."""
+
+
+class OtherFormat(CorruptJournal):
+    """A journal that another version of dr-drill wrote, and that this one cannot read."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +60,23 @@ class Event:
         return self.data.get(key, default)
 
 
+class Clock(Protocol):
+    """Where the two stamps of a record come from; the module ``time`` is one."""
+
+    def monotonic(self) -> float:
+        """Seconds that go on evenly, from any zero."""
+
+    def time(self) -> float:
+        """Seconds since the epoch on the wall clock."""
+
+
 class Journal:
     """A journal that is being written. Thread-safe; one writer a run."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, clock: Clock = time) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / FILE
+        self._clock = clock
         self._hash, self._number = GENESIS, 0
         if self.path.exists():
             _drop_torn_tail(self.path)
@@ -62,24 +84,26 @@ class Journal:
                 self._hash, self._number = digest, event.number
         self._sink = self.path.open("ab")
         self._lock = threading.Lock()
+        if not self._number:
+            self._write(HEAD, {"format": FORMAT}, durable=True)
 
-    def append(self, kind: str, /, *, durable: bool = False, **fields: Any) -> Event:
+    def append(self, event: Recorded, *, durable: bool = False) -> None:
         """Write one event; with ``durable`` it is on disk when this returns.
 
         Raises:
             OSError: when the disk is full or gone. The run cannot go on without its journal.
         """
-        if clash := RESERVED & fields.keys():
-            raise ValueError(f"{kind}: an event's fields cannot be named {sorted(clash)}")
+        self._write(event.KIND, event.fields(), durable=durable)
+
+    def _write(self, kind: str, fields: dict[str, Any], *, durable: bool) -> None:
         with self._lock:
-            event = Event(self._number + 1, time.monotonic(), time.time(), kind, fields)
+            event = Event(self._number + 1, self._clock.monotonic(), self._clock.time(), kind, fields)
             line, self._hash = _line(event, self._hash)
             self._number = event.number
             self._sink.write(line)
             self._sink.flush()
             if durable:
                 os.fsync(self._sink.fileno())
-        return event
 
     def close(self) -> None:
         """Sync and close."""
@@ -92,13 +116,36 @@ class Journal:
 def read(directory: Path, without: Collection[str] = ()) -> list[Event]:
     """All events of a run, checked, but for those of the kinds in ``without`` (checked all the same).
 
-    A last line that was cut off in the middle (the harness was killed while it wrote) is left out.
+    A last line that was cut off in the middle (the harness was killed while it wrote) is left out; see
+    :func:`torn`.
 
     Raises:
         CorruptJournal: naming the first line whose hash does not follow from the one before.
+        OtherFormat: when another version wrote it.
         FileNotFoundError: when the directory holds no journal.
     """
-    return [event for event, _ in _chain(directory / FILE, without)]
+    path = directory / FILE
+    found = [event for event, _ in _chain(path, without)]
+    if not found:
+        raise CorruptJournal(f"{path} holds no record")
+    if found[0].kind != HEAD:
+        raise OtherFormat(f"{path} has the format of dr-drill 0.1.0; that version can read it")
+    written = found[0].data.get("format")
+    if written != FORMAT:
+        raise OtherFormat(f"{path} has format {written}, this version of dr-drill reads format {FORMAT}; "
+                          "use the version that wrote it, or a later one")
+    return found[1:]
+
+
+def torn(directory: Path) -> bool:
+    """Whether the last line of a run's journal was cut off while it was written."""
+    with (directory / FILE).open("rb") as source:
+        source.seek(0, os.SEEK_END)
+        size = source.tell()
+        if not size:
+            return False
+        source.seek(size - 1)
+        return source.read(1) != b"\n"
 
 
 def _drop_torn_tail(path: Path) -> None:
@@ -138,9 +185,12 @@ def _chain(path: Path, without: Collection[str] = ()) -> Iterator[tuple[Event, s
             previous = digest
             if skipped and _kind(body) in skipped:
                 continue
-            line = json.loads(body)
-            del line["p"]
-            event = Event(line.pop("n"), line.pop("m"), line.pop("t"), line.pop("k"), line)
+            try:
+                line = json.loads(body)
+                del line["p"]
+                event = Event(line.pop("n"), line.pop("m"), line.pop("t"), line.pop("k"), line)
+            except (ValueError, KeyError) as error:
+                raise CorruptJournal(f"{path}:{number}: this line is not a journal record") from error
             yield event, digest
 
 

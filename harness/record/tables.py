@@ -6,9 +6,8 @@ is stored once as **Parquet** (a tenth of the size; dictionary-encoded, so still
 millions of records), and figures are queries over these columns. DuckDB streams them and spills to
 disk beyond ``MEMORY_LIMIT``, so a report's memory does not grow with the length of the run.
 
-Tables: ``witness``, ``links``, ``access``, ``held`` (the snapshots),
-``usage``, and, straight from
-the journal, ``probes`` and ``samples``.
+Tables: ``witness``, ``links``, ``access``, ``held`` (the snapshots), ``usage``, and, straight from the
+journal, ``probes`` and ``samples``.
 """
 
 from __future__ import annotations
@@ -23,28 +22,37 @@ from typing import Any
 import duckdb
 
 MEMORY_LIMIT = "640MB"
+FORMAT = 2
+"""Of the evidence files; in each one's metadata."""
 Row = Mapping[str, Any]
 
 SCHEMAS: dict[str, dict[str, str]] = {
-    # See loadgen.witness for the meaning of the short names.
+    # See loadgen.witness for the meaning of the short names; c is the content of what was written
+    # (loadgen.content), cl and q who told it and as how manieth.
     "witness": {"e": "VARCHAR", "s": "VARCHAR", "k": "VARCHAR", "d": "VARCHAR", "r": "VARCHAR",
                 "t": "DOUBLE", "w": "DOUBLE", "wr": "VARCHAR", "n": "BIGINT", "dag": "VARCHAR",
                 "run": "VARCHAR", "task": "VARCHAR", "map": "INTEGER", "ti": "VARCHAR",
-                "key": "VARCHAR", "v": "VARCHAR"},
+                "key": "VARCHAR", "c": "BIGINT", "cl": "VARCHAR", "q": "BIGINT", "late": "BOOLEAN"},
     "links": {"t": "DOUBLE", "event": "VARCHAR", "caller": "VARCHAR", "site": "VARCHAR",
               "service": "VARCHAR", "direction": "VARCHAR", "error": "VARCHAR"},
-    "access": {"role": "VARCHAR", "t": "DOUBLE", "caller": "VARCHAR", "service": "VARCHAR",
-               "action": "VARCHAR", "status": "VARCHAR"},
+    # caller is an address, who the principal whose credential was offered.
+    "access": {"role": "VARCHAR", "t": "DOUBLE", "caller": "VARCHAR", "who": "VARCHAR",
+               "service": "VARCHAR", "action": "VARCHAR", "status": "VARCHAR"},
     # A part's CPU seconds so far and, now and then, its memory (environments.embedded.usage).
     "usage": {"t": "DOUBLE", "group": "VARCHAR", "part": "VARCHAR", "processes": "INTEGER",
               "cpu_s": "DOUBLE", "pss_mib": "DOUBLE"},
-    # Facts (f): a ledger row, a task instance (ti), a Dag run, an XCom, a task log's key.
-    "held": {"snapshot": "VARCHAR", "f": "VARCHAR", "d": "VARCHAR", "wr": "VARCHAR", "n": "BIGINT",
-             "dag": "VARCHAR", "run": "VARCHAR", "task": "VARCHAR", "map": "INTEGER",
-             "state": "VARCHAR", "try": "INTEGER", "key": "VARCHAR"},
+    # Facts (f): a ledger row, a task instance (ti), a Dag run, an XCom, a log, an image, and what else a
+    # Deployment is made of (variable, connection, pool, environment). d is the Deployment in whose database it
+    # was found, o the one that it names itself; c its content, of a task instance when its last try started.
+    "held": {"snapshot": "VARCHAR", "f": "VARCHAR", "d": "VARCHAR", "o": "VARCHAR", "wr": "VARCHAR",
+             "n": "BIGINT", "dag": "VARCHAR", "run": "VARCHAR", "task": "VARCHAR", "map": "INTEGER",
+             "state": "VARCHAR", "try": "INTEGER", "retries": "INTEGER", "key": "VARCHAR", "c": "BIGINT"},
 }
 FROM_FILE_NAME = {"access": "role", "held": "snapshot"}
 """Columns that are not in the file but in its name (``access-primary-aws``, ``settled-1``)."""
+
+NEEDED = {"witness": ("e", "t"), "links": ("event", "t"), "access": ("t",), "usage": ("t",), "held": ("f",)}
+"""What every line must say: one that does not was torn, or is not a record at all."""
 
 BULK = {"probe", "sample"}
 """Kinds of journal events that are only ever read as tables."""
@@ -52,7 +60,7 @@ JOURNAL_TABLES = {
     "probes": """
         select (j->>'$.n')::bigint as n, j->>'$.d' as d, (j->>'$.sent')::double as sent,
                (j->>'$.ms')::double as ms, (j->>'$.late_ms')::double as late_ms,
-               j->>'$.outcome' as outcome, j->>'$.canary.run' as run,
+               j->>'$.outcome' as outcome, j->>'$.address' as address, j->>'$.canary.run' as run,
                (j->>'$.canary.scheduled')::double as scheduled,
                (j->>'$.canary.ended')::double as ended
         from {lines} where j->>'$.k' = 'probe'""",
@@ -117,14 +125,18 @@ class Tables:
             # Read once: a view would parse the whole journal again for every figure.
             self.db.execute(f"create table {name} as {query.format(lines=lines)}")
 
+    def make(self, table: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+        """Make a table of rows that are at hand; ``columns``: names to types. One that was there is replaced."""
+        self.db.execute(f"create or replace table {table} ({_columns(columns)})")
+        if rows:
+            # A column at a time: a statement for each row takes most of a millisecond.
+            lists = ", ".join(f"unnest(?::{kind}[])" for kind in columns.values())
+            self.db.execute(f"insert into {table} select {lists}", list(map(list, zip(*rows, strict=True))))
+
     def fill(self, table: str, rows: Iterable[Row]) -> None:
-        """Make a table of rows that are at hand (tests; small evidence)."""
+        """Make one of the evidence's tables of rows that are at hand (tests; small evidence)."""
         columns = SCHEMAS[table]
-        self.db.execute(f"create table {table} ({_columns(columns)})")
-        values = [[row.get(name) for name in columns] for row in rows]
-        if values:
-            marks = ", ".join("?" * len(columns))
-            self.db.executemany(f"insert into {table} values ({marks})", values)
+        self.make(table, columns, [[row.get(name) for name in columns] for row in rows])
 
     def fill_journal(self, events: Iterable[Row]) -> None:
         """The same for bulk events, given as journal lines."""
@@ -134,17 +146,44 @@ class Tables:
             self.journal(Path(sink.name))
 
 
-def to_parquet(table: str, lines: Path, target: Path) -> None:
-    """Store a file of JSON lines as Parquet; a last line that was cut off is left out.
+def to_parquet(table: str, lines: Path, target: Path) -> tuple[int, int]:
+    """Store a file of JSON lines as Parquet; how many rows it has, and how many lines could not be read.
 
     Raises:
         OSError: when the disk is full or the file cannot be read.
     """
     try:
-        Tables().db.execute(f"copy ({_from_lines(table, lines)}) to {_text(str(target))}"
-                            " (format parquet, compression zstd)")
+        db = Tables().db
+        db.execute(f"copy ({_from_lines(table, lines)}) to {_text(str(target))} (format parquet,"
+                   f" compression zstd, kv_metadata {{format: '{FORMAT}', \"table\": {_text(table)}}})")
+        counted = db.execute(f"select count(*) from read_parquet({_text(str(target))})").fetchone()
     except duckdb.Error as error:
         raise OSError(f"{target} could not be written: {error}") from error
+    assert counted is not None
+    return int(counted[0]), max(0, _lines_in(lines) - int(counted[0]))
+
+
+def written_format(path: Path) -> int | None:
+    """The format that an evidence file says it has; None where it says none or cannot be read."""
+    try:
+        found = Tables().db.execute(
+            f"select decode(value) from parquet_kv_metadata({_text(str(path))}) where decode(key) = 'format'"
+        ).fetchone()
+    except duckdb.Error:
+        return None
+    return int(found[0]) if found and str(found[0]).isdigit() else None
+
+
+def _lines_in(path: Path) -> int:
+    """How many lines a file has; one that was cut off counts."""
+    if not path.exists():
+        return 0
+    count, last = 0, b"\n"
+    with path.open("rb") as source:
+        while chunk := source.read(1 << 20):
+            count += chunk.count(b"\n")
+            last = chunk[-1:]
+    return count + (last != b"\n")
 
 
 def _from_lines(table: str, lines: Path) -> str:
@@ -152,8 +191,10 @@ def _from_lines(table: str, lines: Path) -> str:
         return _none(table, without=FROM_FILE_NAME.get(table))
     given = ", ".join(f"{_text(name)}: {_text(kind)}" for name, kind in SCHEMAS[table].items()
                       if name != FROM_FILE_NAME.get(table))
+    # A line that is no JSON is read as a row of nulls.
+    needed = " and ".join(f'"{name}" is not null' for name in NEEDED[table])
     return (f"select * from read_json({_text(str(lines))}, columns = {{{given}}},"
-            " format = 'newline_delimited', ignore_errors = true)")
+            f" format = 'newline_delimited', ignore_errors = true) where {needed}")
 
 
 def _columns(columns: Mapping[str, str]) -> str:

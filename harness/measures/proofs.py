@@ -1,0 +1,379 @@
+"""Proofs: what a run has shown of the claims that its drill names.
+
+Each proof is a function of the figures and of the checks in the journal, and says what its evidence is:
+**observed** (the database, the network, the servers' own logs, probes), or **the orchestrator's own word**, which
+shows what a system says of itself and no more. A claim that a drill names and that nothing here covers is
+INCONCLUSIVE, and says so: naming is not proving. The numbers of a claim are in :mod:`harness.claims`.
+
+It does **not** mean that a claim holds in general: only that this run, of this size, did not contradict it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+
+from harness.claims import CLAIMS
+from harness.durations import show_duration
+from harness.measures import rpo
+from harness.measures.audit import ORCHESTRATORS
+from harness.measures.figures import Figures
+from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, Interval, Verdict, slowest, worst
+from harness.measures.result import Claim, Loss
+from harness.record.events import Check, FaultOutcome, HealImage, LoadAtFault, OrchestratorCrashes
+
+OBSERVED, WORD = "observed", "the orchestrator's own word"
+GUARD_S = 2.0
+"""How late a guard that looks several times a second may stop commits."""
+SEQUENCE = ("provision-database-compute", "promote-database", "inflate", "move-dns")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a run has shown: the verdict, the evidence in words, and what kind of evidence it is."""
+
+    verdict: Verdict
+    evidence: str
+    source: str = OBSERVED
+
+
+Proof = Callable[[Figures], Shown]
+
+
+def prove(claims: list[str], figures: Figures) -> list[Claim]:
+    """What the run says of each claim."""
+    found = []
+    for name in claims:
+        proof = PROOFS.get(name)
+        shown = proof(figures) if proof else Shown(INCONCLUSIVE, "no check of this drill covers the claim")
+        found.append(Claim(id=name, text=str(CLAIMS[name]) if name in CLAIMS else "", verdict=shown.verdict,
+                           evidence=shown.evidence, source=shown.source))
+    return found
+
+
+def _checked(name: str, source: str = OBSERVED) -> Proof:
+    """A claim that the drill checked by looking."""
+
+    def proof(figures: Figures) -> Shown:
+        looks = [e for e in figures.history.evidence.of(Check) if e.name == name]
+        if not looks:
+            return Shown(INCONCLUSIVE, f"nobody looked ({name})", source)
+        bad = [e for e in looks if not e.ok]
+        return Shown(FAIL, bad[0].detail, source) if bad else Shown(PASS, looks[-1].detail, source)
+
+    return proof
+
+
+def _both(*proofs: Proof) -> Proof:
+    """Everything must be shown."""
+
+    def proof(figures: Figures) -> Shown:
+        shown = [each(figures) for each in proofs]
+        sources = {s.source for s in shown}
+        return Shown(worst([s.verdict for s in shown]), "; ".join(s.evidence for s in shown if s.evidence),
+                     OBSERVED if OBSERVED in sources else WORD)
+
+    return proof
+
+
+def _none(kind: str, text: str) -> Proof:
+    """No split-brain write of a kind, in a run that had a second epoch."""
+
+    def proof(figures: Figures) -> Shown:
+        count = getattr(figures.split, kind).interval
+        if not _all_began(figures):
+            return Shown(worst([FAIL if count.low else INCONCLUSIVE]), f"no new epoch was seen; {_say(count)} {text}")
+        return Shown(count.against(0), f"{_say(count)} {text} over {len(figures.history.moves)} transition(s)")
+
+    return proof
+
+
+def _all_began(figures: Figures) -> bool:
+    """Whether every transition brought every Deployment that it moves a new epoch."""
+    moves = figures.history.moves
+    return bool(moves) and all(figures.history.epoch_of(name, move) for move in moves for name in move.deployments)
+
+
+def _one_region(figures: Figures) -> Shown:
+    """Nothing was heard from a site that did not reign, and where it has power no Airflow was found in it."""
+    shown = _both(_none("side_effects", "side effects"), _none("starts", "starts of tasks"))(figures)
+    if not any(e.name == "one-region" for e in figures.history.evidence.of(Check)):
+        return shown
+    looked = _checked("one-region")(figures)
+    return Shown(worst([shown.verdict, looked.verdict]), f"{shown.evidence}; {looked.evidence}")
+
+
+def _curated(figures: Figures) -> Shown:
+    """Nothing but the curated set in the standby; where somebody started Airflow by hand, it was taken away again."""
+    empty = _checked("standby-empty")(figures)
+    drilled = any(e.fault == "manual-drift" for e in figures.history.evidence.of(FaultOutcome))
+    return _checked("drift-repaired")(figures) if drilled and empty.verdict == PASS else empty
+
+
+def _audited(what: str, text: str) -> Proof:
+    """A count of the dependency audit that must be zero in every transition."""
+
+    def proof(figures: Figures) -> Shown:
+        values = [None if audit is None else getattr(audit, what) for audit in figures.audits]
+        total = sum(value for value in values if value is not None)
+        if total:
+            examples = [e for audit in figures.audits if audit for e in audit.examples]
+            return Shown(FAIL, f"{total} {text}: {'; '.join(examples[:2])}")
+        if not values or None in values:
+            return Shown(INCONCLUSIVE, f"{text}: the network and the servers left no record")
+        return Shown(PASS, f"no {text} over {len(values)} transition(s)")
+
+    return proof
+
+
+def _guarded(figures: Figures) -> Shown:
+    """Commits waited once the standby was too far behind, so what was lost is within the bound."""
+    waited = _checked("commits-wait")(figures)
+    limit = figures.history.started.rpo_bound_s
+    windows = [_with_stranded(loss) for by_stream in figures.losses for loss in by_stream["metadata"].values()]
+    if waited.verdict == FAIL:
+        return waited
+    lost = slowest([w for w in windows if w is not None])
+    if waited.verdict != PASS or lost is None or None in windows or limit is None:
+        return Shown(INCONCLUSIVE, f"{waited.evidence}; no loss was measured against a bound")
+    return Shown(lost.against(limit + GUARD_S),
+                 f"commits waited ({waited.evidence}); of {_span(lost)} writes were lost, the bound is {limit:.0f} s")
+
+
+def _with_stranded(loss: Loss) -> Interval | None:
+    """The window of all that was lost, up to the last write that the old writer acknowledged."""
+    return None if loss.rpo is None else loss.rpo + Interval(low=loss.stranded_s, high=loss.stranded_s)
+
+
+def _sequence(figures: Figures) -> Shown:
+    """The steps ran in their order, by the servers' logs and the database; else by the orchestrator's word."""
+    history = figures.history
+    if not history.moves:
+        return Shown(INCONCLUSIVE, "no transition")
+    armed = [point for e in history.evidence.of(FaultOutcome) if e.fault == "orchestrator-crash"
+             for point in (e.parameters.get("at") or ())]
+    drilled = any(e.fault == "orchestrator-crash" for e in history.evidence.of(FaultOutcome))
+    died = [point for e in history.evidence.of(OrchestratorCrashes) for point in e.points]
+    if drilled and not died:
+        return Shown(INCONCLUSIVE, "the orchestrator was to die, and nobody saw that it did")
+    if missing := sorted(set(armed) - set(died)):
+        return Shown(INCONCLUSIVE, f"the orchestrator never came to die at {', '.join(missing)}")
+    after = f"; it died {len(died)} times on the way" if died else ""
+    told = []
+    for move in history.moves:
+        if move.completed is None:
+            return Shown(INCONCLUSIVE, f"{move.kind}: nobody saw it finish")
+        names = [s["name"] for s in move.completed.steps if s.get("name") in SEQUENCE]
+        if names != list(SEQUENCE):
+            return Shown(FAIL, f"{move.kind}: steps ran as {', '.join(names) or 'none'}", WORD)
+        told.append(_acts(figures, move.index))
+    if wrong := [text for _, text in told if text and text.startswith("out of order")]:
+        return Shown(FAIL, "; ".join(wrong) + after)
+    if all(seen for seen, _ in told):
+        return Shown(PASS, f"in the servers' logs, in order: {told[-1][1]}{after}")
+    return Shown(PASS, f"steps ran in order: {', '.join(SEQUENCE)}{after} (nothing but its own word says so)", WORD)
+
+
+ACTS = """
+select min(t) filter (service = 'rds' and action = 'CreateDBInstance' and role = $target) as compute,
+       min(t) filter (service = 'rds' and action in ('FailoverGlobalCluster', 'SwitchoverGlobalCluster')
+                      and role = $target) as promotion,
+       min(t) filter (service = 'kubernetes' and role = $target and action like 'PATCH %/deployments/%'
+                      and action not like '%/scale') as inflation,
+       min(t) filter (service = 'route53' and role = 'global' and not starts_with(action, 'GET ')) as names
+from access where t between $since and $until and (who = 'orchestrator' or regexp_matches(caller, $orchestrators))
+"""
+
+
+def _acts(figures: Figures, index: int) -> tuple[bool, str]:
+    """Whether the logs tell of every act of a transition, and their order in words."""
+    history, move = figures.history, figures.history.moves[index]
+    epochs = [history.epoch_of(name, move) for name in move.deployments]
+    known = [e for e in epochs if e is not None and not e.inferred]
+    if not known or len(known) < len(epochs) or move.seen_complete is None:
+        return False, ""
+    row = history.tables.rows(ACTS, target=history.roles.get(move.target, move.target), since=move.asked,
+                              until=move.seen_complete, orchestrators=ORCHESTRATORS)[0]
+    # The epoch began somewhere between two moments: each act is held against the one that excuses it.
+    acts = [("compute", row.get("compute")), ("promotion asked", row.get("promotion")),
+            ("new epoch", max(e.last for e in known)), ("Airflow applied", row.get("inflation")),
+            ("DNS changed", row.get("names"))]
+    seen = [(name, at) for name, at in acts if at is not None]
+    error = max(e.last for e in known) - min(e.first for e in known)
+    told = ", ".join(f"{name} at +{at - move.asked:.1f} s" for name, at in seen)
+    if any(one > other + (error if name == "new epoch" else 0.0)
+           for (name, one), (_, other) in combinations(seen, 2)):
+        return True, f"out of order in the servers' logs ({move.kind}): {told}"
+    # Compute that was there already is not asked for again, and the same holds for names.
+    missing = {name for name, at in acts if at is None}
+    return missing in (set(), {"compute"}, {"DNS changed"}), told
+
+
+def _switchover(figures: Figures) -> Shown:
+    """A failback is a switchover, by the server's log, and loses nothing."""
+    history = figures.history
+    backs = [m for m in history.moves if m.kind == "failback"]
+    if not backs:
+        return Shown(INCONCLUSIVE, "no failback")
+    spans = " or ".join(f"t between {m.asked!r} and {m.seen_complete or m.until!r}" for m in backs)
+    counted = f"select count(*) from access where action = $action and ({spans})"
+    if forced := history.tables.value(counted, action="FailoverGlobalCluster"):
+        return Shown(FAIL, f"a failback was a failover, which may lose writes: {forced} FailoverGlobalCluster"
+                           " in the servers' logs")
+    gone = history.tables.value(
+        "select count(*) from fates where stream = 'metadata' and fate in ('lost', 'recovered_later', 'corrupted',"
+        f" 'misplaced') and lost_at in ({', '.join(str(m.index) for m in backs)})")
+    acked = sum(loss.acknowledged + loss.stranded for m in backs
+                for loss in figures.losses[m.index]["metadata"].values())
+    if gone:
+        return Shown(FAIL, f"{gone} acknowledged writes lost in failback")
+    if not acked or any(m.snapshot is None for m in backs):
+        return Shown(INCONCLUSIVE, "no acknowledged write was followed through a failback")
+    asked = history.tables.value(counted, action="SwitchoverGlobalCluster") >= len(backs)
+    how = "switched over, by the servers' logs" if asked else "switched over, by the orchestrator's own word"
+    return Shown(PASS, f"0 of {acked} acknowledged writes lost in failback; {how}", OBSERVED)
+
+
+def _bounds(figures: Figures) -> Shown:
+    """RTO and RPO within what is promised, at the size for which it is."""
+    bounds, history = CLAIMS["XR-19"].bounds, figures.history
+    if not history.moves:
+        return Shown(INCONCLUSIVE, "no transition")
+    outcomes, shown = [], []
+    for move, recoveries, losses in zip(history.moves, figures.recoveries, figures.losses, strict=True):
+        times = [r.rto for r in recoveries.values()]
+        rto = None if None in times else slowest([t for t in times if t is not None])
+        parts: list[tuple[str, Interval | None]] = [("rto", rto)]
+        parts += [(stream, rpo.of_fleet(by).rpo) for stream, by in losses.items()]
+        for name, figure in parts:
+            outcomes.append(INCONCLUSIVE if figure is None else figure.against(bounds[name]))
+            shown.append(f"{move.kind} {name} {_span(figure) if figure else 'not measured'}")
+    running = [e.running for e in history.evidence.of(LoadAtFault)]
+    size = (len(history.fleet), max(running, default=0))
+    if size[0] < bounds["deployments"] or size[1] < bounds["concurrent-tasks"]:
+        outcomes.append(INCONCLUSIVE)
+        shown.append(f"the claim is made for {bounds['deployments']:.0f} Deployments and"
+                     f" {bounds['concurrent-tasks']:.0f} tasks, this run had {size[0]} and {size[1]}")
+    return Shown(worst(outcomes), "; ".join(shown))
+
+
+def _objects(figures: Figures) -> Shown:
+    """Task logs and images reach the other side, within the time that is promised, with their content."""
+    bounds, history = CLAIMS["XR-06"].bounds, figures.history
+    outcomes, shown = [], []
+    for move, losses in zip(history.moves, figures.losses, strict=True):
+        for stream, bound in bounds.items():
+            loss = rpo.of_fleet(losses[stream])
+            outcomes.append(INCONCLUSIVE if loss.rpo is None else loss.rpo.against(bound))
+            shown.append(f"{move.source} to {move.target}: {loss.acknowledged - loss.lost} of {loss.acknowledged} "
+                         f"{stream} there")
+    if not outcomes:
+        return Shown(INCONCLUSIVE, "task logs and images were not looked at after a transition")
+    broken = sum(getattr(by[stream], fate) for by in figures.fates.values() for stream in bounds
+                 for fate in ("corrupted", "misplaced"))
+    if broken:
+        outcomes.append(FAIL)
+        shown.append(f"{broken} have another content than was acknowledged")
+    if history.evidence.of(HealImage):
+        image = _checked("image-carried")(figures)
+        outcomes.append(image.verdict)
+        shown.append(image.evidence)
+    return Shown(worst(outcomes), "; ".join(shown))
+
+
+def _carried(figures: Figures) -> Shown:
+    """Everything that a Deployment is made of is there afterwards, and can be read through its own API."""
+    looked, found = _checked("carried-over")(figures), figures.differences
+    wrong = found.of_configuration("missing", "changed")
+    missing = [d for d in found.found if d.change == "missing" and d not in wrong]
+    outcomes, shown = [looked.verdict], [looked.evidence]
+    if wrong:
+        outcomes.append(FAIL)
+        shown.append(f"{len(wrong)} items of the configuration are not what they were: "
+                     + ", ".join(f"{d.deployment} {d.kind} {d.item} {d.change}" for d in wrong[:3]))
+    elif not found.looks:
+        outcomes.append(INCONCLUSIVE)
+        shown.append("no fingerprint was taken before and after")
+    else:
+        shown.append(f"{found.items} items compared")
+    if missing and figures.planned:
+        outcomes.append(FAIL)
+        shown.append(f"{len(missing)} Dag runs, task instances and XComs are gone")
+    elif missing:
+        shown.append(f"{len(missing)} Dag runs, task instances and XComs had not been replicated (see the RPO)")
+    broken = sum(getattr(by["metadata"], fate) for by in figures.fates.values()
+                 for fate in ("corrupted", "misplaced"))
+    if broken:
+        outcomes.append(FAIL)
+        shown.append(f"{broken} writes with another content, or in another Deployment's database")
+    return Shown(worst(outcomes), "; ".join(shown))
+
+
+def _retries(figures: Figures) -> Shown:
+    measured = [t for t in figures.tasks if t is not None]
+    flying = sum(t.in_flight for t in measured)
+    if not measured or not flying:
+        return Shown(INCONCLUSIVE, "no task was in flight at any fault, or none was followed")
+    names = ("survived", "retried", "lost", "stuck", "duplicated", "against_retries")
+    counts = {name: sum(getattr(t, name) for t in measured) for name in names}
+    shown = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
+    return Shown(PASS if counts["stuck"] == 0 else FAIL, f"of {sum(t.met for t in measured)} tasks met, {flying} of"
+                 f" them in flight: {shown}")
+
+
+def _regions_speak(figures: Figures) -> Shown:
+    """Both regions' agents called the orchestrator before anything moved, by the network's record."""
+    history = figures.history
+    until = min((m.asked for m in history.moves), default=history.end)
+    calling = {row["caller"] for row in history.tables.rows(
+        "select distinct caller from links where service = 'orchestrator' and event = 'connect' and t < $until",
+        until=until)}
+    if {"primary", "secondary"} <= calling:
+        return Shown(PASS, "the network saw both regions report before anything moved")
+    return Shown(PASS, "that both regions report is the orchestrator's own word", WORD)
+
+
+def _seen_fault(figures: Figures) -> Shown:
+    """Something that the harness itself had broken was in force when the orchestrator reported it."""
+    faults = [e.fault for e in figures.history.evidence.of(FaultOutcome)]
+    if not faults:
+        return Shown(PASS, "nothing was broken by the drill: that is the orchestrator's own word", WORD)
+    return Shown(PASS, f"the drill itself saw in force: {', '.join(faults)}")
+
+
+def _span(figure: Interval) -> str:
+    if figure.high is None:
+        return f"at least {show_duration(figure.low)}"
+    return f"at most {show_duration(figure.high)}"
+
+
+def _say(count: Interval) -> str:
+    if count.high is None:
+        return f"{count.low:.0f} or more (not all was heard)"
+    return f"{count.low:.0f}" if count.low == count.high else f"{count.low:.0f} to {count.high:.0f}"
+
+
+PROOFS: dict[str, Proof] = {
+    "XR-01": _checked("one-cluster", WORD),
+    "XR-02": _checked("identity"),
+    "XR-03": _guarded,
+    "XR-04": _checked("headless"),
+    "XR-05": _none("database_writes", "database writes accepted from a site that did not reign"),
+    "XR-06": _objects,
+    "XR-07": _curated,
+    "XR-08": _one_region,
+    "XR-09": _audited("iam_writes", "IAM writes"),
+    "XR-10": _audited("left_site", "calls into the region left"),
+    "XR-11": _checked("variants"),
+    "XR-12": _sequence,
+    "XR-13": _switchover,
+    "XR-14": _checked("reverse-replication"),
+    "XR-15": _checked("flag", WORD),
+    "XR-16": _both(_checked("observed", WORD), _regions_speak),
+    "XR-17": _both(_checked("unhealthy", WORD), _seen_fault),
+    "XR-19": _bounds,
+    "XR-20": _carried,
+    "XR-21": _checked("manual-work", WORD),
+    "XR-22": _retries,
+}

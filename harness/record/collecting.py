@@ -1,0 +1,97 @@
+"""What an environment's parts wrote goes into the run directory before the environment goes.
+
+Whoever wrote it may be writing still. So each file is copied up to its last whole line at one moment; and what
+clients kept because they could not send it is copied before the witness's own record, so that nothing falls between
+the two: what is in both is left out of the former.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import BinaryIO
+
+from harness.environments.base import Environment
+from harness.record import evidence as evidences
+from harness.record.events import EpochBegan
+from harness.record.journal import Journal
+from harness.record.tables import Tables
+
+PROMISED = ("witness", "links", "usage", "access", "held")
+"""The tables that an environment's parts and looks leave; one that is missing at the end is a gap."""
+CHUNK = 1 << 20
+
+
+def collect(environment: Environment, output: Path, book: Journal) -> None:
+    """Keep what an environment's parts wrote in the run directory, rows and hashes in the journal."""
+    shutil.copytree(environment.logs, output / "logs", dirs_exist_ok=True)
+    for epoch in environment.epochs():
+        book.append(EpochBegan(deployment=epoch.deployment, number=epoch.number, site=epoch.site,
+                               began=epoch.began, error=epoch.error, source=epoch.source))
+    unsent = [line for path in environment.spools() for line in path.read_text(errors="replace").splitlines()]
+    sources = [("witness", "witness", environment.witness_log),
+               ("links", "links", environment.link_log),
+               ("usage", "usage", environment.usage_log)]
+    sources += [("access", f"access-{role}-{path.parent.name}", path)
+                for role, paths in environment.access_logs().items() for path in paths]
+    for table, name, source in sources:
+        if source.exists():
+            evidences.store(output, book, table, name, lambda path, source=source: copy_lines(source, path))
+    if unsent:
+        sent = _sent(output, {str(record.get("cl")) for line in unsent if (record := _record(line)) is not None})
+        evidences.store(output, book, "witness", "witness-unsent", lambda path: _write_late(unsent, sent, path))
+
+
+def copy_lines(source: Path, target: Path) -> None:
+    """Copy a file of lines that may be growing, up to its last whole line at this moment.
+
+    A last line without an end is copied when nobody is writing it any more: then it was cut off.
+    """
+    size = source.stat().st_size
+    with source.open("rb") as reader, target.open("wb") as writer:
+        left = size
+        while left and (chunk := reader.read(min(CHUNK, left))):
+            writer.write(chunk)
+            left -= len(chunk)
+        ended = writer.tell()
+    with target.open("rb+") as copy:
+        tail = _tail_after_last_line(copy, ended)
+        if tail and source.stat().st_size > size:
+            copy.truncate(ended - tail)
+
+
+def _tail_after_last_line(reader: BinaryIO, size: int) -> int:
+    """How many bytes follow the last end of a line."""
+    reader.seek(max(0, size - CHUNK))
+    data = reader.read()
+    return len(data) - (data.rfind(b"\n") + 1)
+
+
+def _record(line: str) -> dict[str, object] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def _sent(output: Path, clients: set[str]) -> set[tuple[str, int]]:
+    """The records of some clients that the witness has."""
+    path = output / evidences.DIRECTORY / "witness.parquet"
+    if not path.exists():
+        return set()
+    found = Tables().db.execute("select cl, q from read_parquet($path) where list_contains($clients, cl)",
+                                {"path": str(path), "clients": sorted(clients)}).fetchall()
+    return {(str(client), int(number)) for client, number in found}
+
+
+def _write_late(lines: list[str], sent: set[tuple[str, int]], target: Path) -> None:
+    """Records that their clients could not send, marked as such; a line that cannot be read is kept as it is."""
+    with target.open("w") as sink:
+        for line in lines:
+            record = _record(line)
+            if record is None:
+                sink.write(line + "\n")
+            elif (str(record.get("cl")), record.get("q")) not in sent:
+                sink.write(json.dumps({**record, "late": True}) + "\n")

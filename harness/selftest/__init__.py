@@ -1,0 +1,1 @@
+"""Proof that the harness sees what it reports not to have seen."""
