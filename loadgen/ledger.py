@@ -40,6 +40,10 @@ create table if not exists {TABLE} (
 LOOK_FOR_DATABASES_S = 1.0
 RETRY_S = 0.5
 STATEMENT_TIMEOUT_MS = 5000
+COMMIT_S = 2.0
+"""A commit that takes longer waits for a standby that is not there."""
+COMMIT = "select pg_logical_emit_message(true, 'dr-drill', 'does it commit?')"
+"""Leaves nothing but a record in the write-ahead log, and waits at its commit like any other write."""
 BEAT_S = 2.0
 
 
@@ -80,12 +84,13 @@ class Ledger:
             await asyncio.sleep(RETRY_S)
 
     async def takes_writes(self) -> bool:
-        """Whether the region's database takes writes, asked of it now."""
+        """Whether the region's database commits, tried now: one that is cut off may say that it is the writer."""
         try:
-            async with await self._connect("postgres") as connection:
-                return not await _in_recovery(connection)
-        except (psycopg.Error, OSError):
+            async with asyncio.timeout(COMMIT_S), await self._connect("postgres") as connection:
+                await connection.execute(COMMIT)
+        except (psycopg.Error, OSError):  # a time-out is one
             return False
+        return True
 
     async def beat(self) -> None:
         """Tell the witness for ever that the region's writers are alive."""

@@ -1,1 +1,1 @@
-"""Reports: pure functions of a run's journal and evidence; they can be made again years later."""
+"""Renderers of a result: they show what the measures found, look nothing up and decide nothing."""

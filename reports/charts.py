@@ -1,10 +1,11 @@
-"""The report's pictures, as SVG text: a timeline, the Deployments' RTO, the ledger around a fault."""
+"""The report's pictures, as SVG text: a timeline, tasks that run, the Deployments' recovery, the ledger around a fault."""
 
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
-from typing import Any
+import math
+import re
+from collections.abc import Mapping
 
 import matplotlib
 
@@ -14,156 +15,165 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from harness.evidence import Evidence
+from harness.measures.result import Recovery, Result, Run, Split, Transition
+from reports import words
 
-INK, QUIET = "#1f2933", "#9aa5b1"
-BLUE, ORANGE, GREEN, RED = "#2f6fb3", "#d9822b", "#3a8f5c", "#c23b3b"
-PARTS = (("promotion", "until the promotion", ORANGE), ("scheduler", "until a task is scheduled", BLUE),
-         ("task", "until it has ended", GREEN), ("probe", "until a probe sees it", QUIET))
-PHASE_COLOURS = {"load": GREEN, "fault": RED, "failover": ORANGE, "failback": ORANGE,
-                 "settle": BLUE, "heal": "#7a5ea8", "hold": "#5b7083"}
-NARROW_SHARE = 0.06
+INK, QUIET, PALE = "#1f2933", "#5b7083", "#9aa5b1"
+BLUE, ORANGE, GREEN, RED, VIOLET = "#2f6fb3", "#a85c00", "#2d7a4b", "#b52f2f", "#7a5ea8"
+PARTS = (("promotion_s", "until the new epoch", ORANGE), ("scheduler_s", "until a task is scheduled", BLUE),
+         ("task_s", "until it has ended", GREEN), ("probe_s", "until a probe sees it", PALE))
+"""The parts of a recovery, as :class:`~harness.measures.result.Split` has them."""
+TRANSITION = "failover, failback"
+PHASES = {"load": GREEN, "fault": RED, TRANSITION: ORANGE, "settle": BLUE, "heal": VIOLET}
+NARROW_SHARE, SHORTEST_SHARE, LABEL_SHARE = 0.06, 0.003, 0.09
+"""Of the timeline's width: below the first a bar has no room for a name, below the second nobody would see it;
+names of moments are no wider than the third."""
+LABELS = 3
+"""So many rows of names above the timeline, so that those of moments close together do not cover each other."""
+MANY = 20
+"""From so many Deployments on their bars stand closer together."""
 plt.rcParams.update({
-    "font.size": 9, "axes.edgecolor": QUIET, "axes.labelcolor": INK, "text.color": INK,
+    "font.size": 9, "axes.edgecolor": PALE, "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
-    "svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "dr-drill",
+    "svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "dr-drill", "text.parse_math": False,
 })
 
 
-def timeline(evidence: Evidence, report: dict[str, Any]) -> str:
-    """Phases above, the orchestrator's steps below, the moments as lines. Seconds since the start."""
-    zero = evidence.events[0].wall
-    figure, axes = plt.subplots(figsize=(10, 2.9))
-    # A name that does not fit into its bar would run into the next one.
-    narrow = NARROW_SHARE * (evidence.events[-1].wall - zero)
-
-    def phase(start: float, end: float, name: str) -> None:
-        _bar(axes, 1.0, start, end, name if end - start > narrow else "", PHASE_COLOURS.get(name, QUIET))
-        named.setdefault("failover, failback" if name in ("failover", "failback") else name,
-                         Patch(color=PHASE_COLOURS.get(name, QUIET), alpha=0.85))
-
+def timeline(result: Result) -> str:
+    """Phases above, the orchestrator's steps below, the moments as lines; empty of a run without phases."""
+    run = result.run
+    if not run.phases:
+        return ""
+    figure, axes = plt.subplots(figsize=(10, 3.1))
+    width = max(run.ended - run.started, 1.0)
     named: dict[str, Patch] = {}
-    open_phase: Any = None
-    for event in evidence.events:
-        if event.kind == "phase.started":
-            open_phase = event
-        elif open_phase is not None and event.kind in ("phase.ended", "cleanup.intent"):
-            phase(open_phase.wall - zero, event.wall - zero, open_phase["phase"])
-            open_phase = None
-    fleet_up = evidence.first("fleet.up")
-    if fleet_up:
-        phase(0, fleet_up.wall - zero, "bring up")
-    for transition in report["transitions"]:
-        for step in transition["steps"]:
-            at = _seconds(step["at"]) - zero
-            _bar(axes, 0.0, at, at + max(step["seconds"], 0.3), "", ORANGE)
-        for name, label, colour in (("t_fault", "fault", RED), ("t_promoted", "promoted", GREEN)):
-            if transition[name]:
-                at = _seconds(transition[name]) - zero
-                axes.axvline(at, color=colour, linewidth=1, linestyle="--")
-                axes.text(at, 1.72, label, color=colour, fontsize=8,
-                          ha="right" if name == "t_fault" else "left")
+    for phase in run.phases:
+        since, until = phase.began - run.started, phase.ended - run.started
+        kind = TRANSITION if phase.name in TRANSITION.split(", ") else phase.name
+        colour = PHASES.get(kind, QUIET)
+        # A name that does not fit into its bar would run into the next one.
+        _bar(axes, 1.0, since, max(until, since + SHORTEST_SHARE * width),
+             phase.name if until - since > NARROW_SHARE * width else "", colour)
+        named.setdefault(kind, Patch(color=colour))
+    for transition in result.transitions:
+        for step in transition.steps:
+            since = step.at - run.started
+            _bar(axes, 0.0, since, since + max(step.seconds, SHORTEST_SHARE * width), "", ORANGE)
+    moments = [moment for transition in result.transitions for moment in _moments(transition)]
+    taken = [-width] * LABELS
+    for at, label, colour in sorted(moments):
+        place = at - run.started
+        # The lowest row on which no name is near, or that of which the last name is farthest away.
+        row = next((r for r, last in enumerate(taken) if place - last > LABEL_SHARE * width), taken.index(min(taken)))
+        taken[row] = place
+        top = 1.5 + 0.3 * row
+        axes.plot([place, place], [-0.5, top - 0.06], color=colour, linewidth=1, linestyle="--")
+        axes.text(place, top, label, color=colour, fontsize=8, ha="center")
     axes.set_yticks([0.0, 1.0], ["orchestrator's\nsteps", "phases"])
-    axes.set_ylim(-0.5, 2.0)
-    axes.legend(named.values(), named.keys(), loc="lower center", bbox_to_anchor=(0.5, 1.0),
-                ncols=len(named), frameon=False, fontsize=8)
+    axes.set_ylim(-0.5, 2.4)
+    axes.legend(named.values(), named.keys(), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=max(1, len(named)),
+                frameon=False, fontsize=8)
     axes.set_xlabel("seconds since the start of the drill")
-    return _svg(figure)
+    return _svg(figure, "timeline")
 
 
-def restoration(transition: dict[str, Any]) -> str:
-    """One bar a Deployment: its RTO, by what the time went into; a mark where its API answered."""
-    deployments = transition["rto"]["deployments"]
-    names = sorted(deployments)
-    row = 0.26 if len(names) < 20 else 0.19
-    figure, axes = plt.subplots(figsize=(10, max(1.8, row * len(names) + 1.1)))
-    values = [deployments[n]["rto_s"] for n in names]
-    lost = [0.0 if deployments[n]["restored"] else deployments[n]["rto_s"] for n in names]
-    axes.barh(names, lost, color=RED, height=0.66)
-    left = [0.0] * len(names)
-    for part, label, colour in PARTS:
-        widths = [max(0.0, (deployments[n]["split_s"] or {}).get(part, 0.0)) for n in names]
-        axes.barh(names, widths, left=left, color=colour, height=0.66, label=label)
-        left = [at + width for at, width in zip(left, widths, strict=True)]
-    axes.errorbar(values, range(len(names)), xerr=transition["rto"]["error_s"] or 0, fmt="none",
-                  ecolor=QUIET)
-    api = [min(deployments[n]["api_s"], deployments[n]["rto_s"]) for n in names]
-    axes.plot(api, range(len(names)), linestyle="none", marker="|", color=INK, markersize=9)
-    for index, name in enumerate(names):
-        shown = f"{values[index]:.1f} s" if deployments[name]["restored"] else "never restored"
-        end = values[index] + (transition["rto"]["error_s"] or 0)
-        axes.text(end, index, f"  {shown}", va="center", fontsize=8)
-    axes.set_ylim(len(names) - 0.3, -0.7)
-    axes.set_xlabel("seconds from the fault to the first task scheduled and succeeded by the new "
-                    "writer (mark: when the API answered every probe again)")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(PARTS), frameon=False,
-                fontsize=8)
-    axes.margins(x=0.12)
-    return _svg(figure)
-
-
-def ledger(evidence: Evidence, transition: dict[str, Any]) -> str:
-    """Acknowledged commits a second, by region, around t_fault; what was lost in red."""
-    t_fault = _seconds(transition["t_fault"])
-    loss = (transition["rpo"] or {}).get("metadata")
-    before = max(20.0, 1.1 * loss["window_s"] if loss else 0.0)
-    after = min(90.0, _seconds(transition["t_settled"]) - t_fault)
-    figure, axes = plt.subplots(figsize=(10, 2.2))
-    for region, colour in ((transition["from"], BLUE), (transition["to"], GREEN)):
-        counts = {row["second"]: row["commits"] for row in evidence.tables.rows("""
-            select floor(t - $zero)::integer as second, count(*) as commits from witness
-            where e = 'ack' and s = 'ledger' and r = $region and t between $first and $final
-            group by 1""", zero=t_fault, region=region, first=t_fault - before,
-            final=t_fault + after)}
-        seconds = list(range(int(-before), int(after)))
-        axes.step(seconds, [counts.get(s, 0) for s in seconds], where="post", color=colour,
-                  label=region, linewidth=1.4)
-    axes.axvline(0, color=RED, linewidth=1, linestyle="--")
-    if transition["t_promoted"]:
-        axes.axvline(_seconds(transition["t_promoted"]) - t_fault, color=GREEN, linewidth=1,
-                     linestyle="--")
-    if loss and loss["lost"]:
-        axes.axvspan(-loss["window_s"], 0, color=RED, alpha=0.18,
-                     label=f"{loss['lost']} acknowledged writes lost in here")
+def running_tasks(run: Run) -> str:
+    """Task instances in state running over the whole run; empty where nobody counted them."""
+    if not run.running.at:
+        return ""
+    figure, axes = plt.subplots(figsize=(10, 1.9))
+    axes.plot(run.running.at, [math.nan if value is None else value for value in run.running.values],
+              color=BLUE, linewidth=1.3)
+    axes.axhline(run.concurrent_tasks_asked, color=QUIET, linewidth=0.9, linestyle=":")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("seconds around the fault")
+    axes.set_xlabel("seconds since the start of the drill")
+    axes.set_ylabel("tasks running")
+    return _svg(figure, "running")
+
+
+def restoration(recoveries: Mapping[str, Recovery], name: str) -> str:
+    """One bar a Deployment: its recovery by what the time went into, and its bounds; empty of none."""
+    known = [(who, recovery) for who, recovery in recoveries.items() if recovery.rto is not None]
+    if not known:
+        return ""
+    figure, axes = plt.subplots(figsize=(10, max(1.8, (0.26 if len(known) < MANY else 0.19) * len(known) + 1.1)))
+    places = range(len(known))
+    left = [0.0] * len(known)
+    for part, label, colour in PARTS:
+        widths = [_part(recovery.split, part) for _, recovery in known]
+        axes.barh(places, widths, left=left, color=colour, height=0.66, label=label)
+        left = [at + width for at, width in zip(left, widths, strict=True)]
+    for place, (_, recovery) in enumerate(known):
+        if (rto := recovery.rto) is None:
+            continue
+        end = rto.low if rto.high is None else rto.high
+        if recovery.restored:
+            axes.errorbar([end], [place], xerr=[[end - rto.low], [0.0]], fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        else:
+            axes.barh([place], [end], color=RED, height=0.66)
+        if recovery.api is not None and recovery.api.high is not None and recovery.api.high <= end:
+            axes.plot([recovery.api.high], [place], linestyle="none", marker="|", color=INK, markersize=9)
+        shown = words.figure(rto)
+        axes.annotate(shown if recovery.restored else f"never restored ({shown})", (end, place), (6, 0),
+                      textcoords="offset points", va="center", fontsize=8)
+    axes.set_yticks(places, [who for who, _ in known])
+    axes.set_ylim(len(known) - 0.3, -0.7)
+    axes.set_xlabel("seconds from the fault")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(PARTS), frameon=False, fontsize=8)
+    axes.margins(x=0.2)
+    return _svg(figure, name)
+
+
+def ledger(transition: Transition, name: str) -> str:
+    """Acknowledged commits a second, by site, around the fault; what was lost in red. Empty where nobody counted."""
+    if not transition.ledger:
+        return ""
+    figure, axes = plt.subplots(figsize=(10, 2.2))
+    for (site, series), colour in zip(transition.ledger.items(), (BLUE, GREEN), strict=False):
+        axes.step(series.at, [math.nan if value is None else value for value in series.values], where="post",
+                  color=colour, label=site, linewidth=1.4)
+    zero = transition.t_fault
+    for at, _, colour in _moments(transition):
+        axes.axvline(at - zero, color=colour, linewidth=1, linestyle="--")
+    loss = transition.rpo.get("metadata")
+    if loss is not None and loss.lost and loss.rpo is not None:
+        axes.axvspan(-(loss.rpo.low if loss.rpo.high is None else loss.rpo.high), 0, color=RED, alpha=0.18,
+                     label=f"{words.number(loss.lost)} acknowledged writes lost in here")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(f"seconds around {'the request' if transition.planned else 'the fault'}")
     axes.set_ylabel("commits a second")
     axes.legend(loc="upper right", frameon=False, fontsize=8)
-    return _svg(figure)
+    return _svg(figure, name)
 
 
-def running_tasks(evidence: Evidence) -> str:
-    """Task instances in state running, as the observer counted them, over the whole run."""
-    zero = evidence.events[0].wall
-    samples = evidence.tables.rows("select t, answered, running from samples order by n")
-    figure, axes = plt.subplots(figsize=(10, 1.9))
-    axes.plot([s["t"] - zero for s in samples],
-              [s["running"] if s["answered"] else float("nan") for s in samples],
-              color=BLUE, linewidth=1.3)
-    started = evidence.first("run.started")
-    if started:
-        axes.axhline(started["concurrent_tasks"], color=QUIET, linewidth=0.9, linestyle=":")
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("seconds since the start of the drill (a gap: the databases did not answer)")
-    axes.set_ylabel("tasks running")
-    return _svg(figure)
+def _moments(transition: Transition) -> list[tuple[float, str, str]]:
+    """When, what, and its colour."""
+    found = [(transition.t_fault, "request" if transition.planned else "fault", RED)]
+    if transition.t_epoch is not None:
+        found.append((transition.t_epoch, "new epoch", GREEN))
+    return found
+
+
+def _part(split: Split | None, part: str) -> float:
+    """What a part of a recovery took; sites' clocks may make a short one seem to end before it began."""
+    return 0.0 if split is None else max(0.0, float(getattr(split, part)))
 
 
 def _bar(axes: Axes, row: float, start: float, end: float, label: str, colour: str) -> None:
-    axes.barh(row, end - start, left=start, height=0.62, color=colour, alpha=0.85)
+    axes.barh(row, end - start, left=start, height=0.62, color=colour)
     if label:
-        axes.text((start + end) / 2, row, label, ha="center", va="center", fontsize=8,
-                  color="white")
+        axes.text((start + end) / 2, row, label, ha="center", va="center", fontsize=8, color="white")
 
 
-def _seconds(stamp: str) -> float:
-    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).astimezone(UTC).timestamp()
+def _svg(figure: Figure, name: str) -> str:
+    """The picture's SVG element, hidden from screen readers: its caption says what it shows.
 
-
-def _svg(figure: Figure) -> str:
+    ``name``: is put before its identifiers, which would be those of the page's other pictures otherwise.
+    """
     sink = io.StringIO()
     figure.tight_layout()
     figure.savefig(sink, format="svg", metadata={"Date": None})
     plt.close(figure)
     text = sink.getvalue()
-    return text[text.index("<svg"):]
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text[text.index("<svg"):])
+    return text.replace("<svg ", '<svg aria-hidden="true" ', 1)

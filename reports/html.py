@@ -2,49 +2,49 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.claims import CLAIMS
-from harness.durations import show_duration
-from harness.evidence import Evidence
-from harness.measures import audit, exposure, resources, rpo, rto, split_brain, tasks, timeline
-from reports import charts
+from harness.measures.clocks import WAY_S
+from harness.measures.result import Fates, Result
+from reports import charts, views, words
+from reports.meanings import meanings
 
-DEFINITIONS = {"Timeline": timeline, "RTO": rto, "RPO": rpo, "Split brain": split_brain,
-               "Tasks": tasks, "Dependency audit": audit, "Exposure": exposure,
-               "Resources": resources}
+CLEANUP = {"done": "nothing was left behind", "kept": "the environment was left running, as it was asked for",
+           "failed": "something was left behind", "not done": "nobody wrote down what became of the environment"}
+BY_DEPLOYMENT = ("metadata", "task-logs")
+"""The streams whose writes belong to a Deployment."""
+FATES = tuple(name for name in Fates.model_fields if name != "examples")
+FILTERS = (words.span, words.after, words.figure, words.brief, words.count, words.loss, words.number, words.rate,
+           words.share, words.mebibytes, words.moment, words.signed, words.names, words.state)
+BEFORE = (("cleanup", "Clean-up"), ("gaps", "Gaps"), ("targets", "Targets"), ("expectations", "Expectations"),
+          ("timeline", "Timeline"))
+AFTER = (("conservation", "Writes"), ("split-brain", "Split brain"), ("tasks", "Tasks"), ("epochs", "Epochs"),
+         ("deployments", "Deployments"), ("fingerprint", "Fingerprint"), ("claims", "Claims"), ("clocks", "Clocks"),
+         ("proof", "Proof"), ("cost", "Cost"), ("simulated", "Simulated"), ("meanings", "Meanings"),
+         ("method", "Method"))
+"""Sections of the page, before and after those of the transitions."""
 
 
-def render(report: dict[str, Any], evidence: Evidence) -> str:
-    """The page for a report and the evidence that it was made from."""
-    environment = Environment(
-        loader=PackageLoader("reports"), autoescape=select_autoescape(), trim_blocks=True,
-        lstrip_blocks=True, undefined=StrictUndefined)
-    environment.filters["duration"] = lambda s: "not measured" if s is None else show_duration(s)
-    pictures = {
-        "timeline": Markup(charts.timeline(evidence, report)),
-        "running": Markup(charts.running_tasks(evidence)) if evidence.tables.value(
-            "select count(*) from samples") else "",
-        "transitions": [
-            {"restoration": Markup(charts.restoration(t)), "ledger": Markup(charts.ledger(evidence, t))}
-            for t in report["transitions"]
-        ],
-    }
-    meanings = {name: _paragraphs(module.__doc__ or "") for name, module in DEFINITIONS.items()}
+def render(result: Result) -> str:
+    """The page of a result. Whatever the record says is text on it, never markup."""
+    environment = Environment(loader=PackageLoader("reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+                              undefined=StrictUndefined)
+    environment.filters.update({say.__name__: say for say in FILTERS})
     return environment.get_template("report.html.j2").render(
-        report=report, pictures=pictures, claims_text=CLAIMS, meanings=meanings)
+        result=result, run=result.run, views=views, pictures=_pictures(result), meanings=meanings(), fates=FATES,
+        by_deployment=BY_DEPLOYMENT, clock_way_s=WAY_S, cleanup=CLEANUP.get(result.cleanup, "not known"),
+        reasons=[reason for reason in result.reasons if reason not in result.gaps],
+        contents=[*BEFORE, *((f"transition-{place}", f"{transition.kind.capitalize()} to {transition.target}")
+                             for place, transition in enumerate(result.transitions, 1)), *AFTER])
 
 
-def write(directory: Path, report: dict[str, Any], evidence: Evidence) -> Path:
-    """Write the page into a run directory."""
-    path = directory / "report.html"
-    path.write_text(render(report, evidence))
-    return path
-
-
-def _paragraphs(text: str) -> list[str]:
-    return [" ".join(part.split()) for part in text.strip().split("\n\n")]
+def _pictures(result: Result) -> dict[str, object]:
+    return {
+        "timeline": Markup(charts.timeline(result)),
+        "running": Markup(charts.running_tasks(result.run)),
+        "transitions": [{
+            "restoration": Markup(charts.restoration(views.recoveries(result, index), f"restoration-{index}")),
+            "ledger": Markup(charts.ledger(transition, f"ledger-{index}")),
+        } for index, transition in enumerate(result.transitions)],
+    }

@@ -24,6 +24,7 @@ from harness.measures.result import (
     Clock,
     Deployment,
     Epoch,
+    Fingerprint,
     Phase,
     Proof,
     Resources,
@@ -67,7 +68,8 @@ def _whole(figures: Figures, claims: list[Claim], outcome: Outcome, proof: Proof
         transitions=[_transition(figures, index) for index in range(len(past.moves))],
         fates={stream: total(figures.fates, stream) for stream in STREAMS},
         split_brain=figures.split,
-        tasks=None if figures.followed is None else tasks.count(figures.followed),
+        tasks=None if figures.followed is None else tasks.count(
+            figures.followed, sum(t.in_flight for t in figures.tasks if t is not None)),
         fingerprint=fingerprint.as_result(figures.differences),
         deployments=[_deployment(figures, name) for name in past.fleet],
         clocks=[Clock(site=site, offset_s=None if offset is None else round(-offset, 4))
@@ -171,5 +173,5 @@ def _broken(evidence: Evidence, error: MeasureFailed) -> Result:
         cleanup=outcome.cleanup, aborted=outcome.aborted, broken=True,
         run=_run(evidence, Series(at=[], values=[]), None), targets=[], expectations=[],
         claims=[], transitions=[], fates={}, split_brain=split_brain.NOTHING, tasks=None,
-        fingerprint=fingerprint.as_result(fingerprint.Differences()), deployments=[], clocks=[],
+        fingerprint=Fingerprint(looks=0, items=0, differences=[], missing=0, changed=0), deployments=[], clocks=[],
         resources=Resources(), proof=None)

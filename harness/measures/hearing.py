@@ -94,9 +94,9 @@ def given_up(tables: Tables) -> int:
     return int(tables.value("select coalesce(sum(n), 0) from witness where e = 'dropped'"))
 
 
-def blind(tables: Tables) -> float:
-    """The longest that a record took to the witness, of those that were not late (seconds)."""
+def blind(tables: Tables, until: float) -> float:
+    """The longest that a record took to the witness, of those that it had before anything was broken (seconds)."""
     found = tables.value("""
         select quantile_disc(w - t, 0.999) from witness
-        where e in ('ack', 'effect') and not coalesce(late, false)""")
+        where e in ('ack', 'effect') and w < $until and not coalesce(late, false)""", until=until)
     return max(BLIND_LEAST_S, float(found or 0.0))

@@ -90,8 +90,9 @@ def of(evidence: Evidence) -> History:
     # Where every number is there once, it is not worth to count which are missing.
     whole = hearing.whole(evidence.tables)
     dropped = (hearing.given_up if whole else hearing.dropped)(evidence.tables)
+    broken = min((move.fault_asked for move in found), default=end)
     return History(
         evidence=evidence, started=started, fleet=fleet, roles=dict(up.roles), addresses=dict(up.addresses),
         active=up.active, moves=found, looks=looks(evidence, found), outages=off, epochs=reigns, offsets=offsets,
         silences=hearing.silences(evidence, list(up.roles), off, started.beat_interval_s),
-        blind_s=hearing.blind(evidence.tables), whole=whole, dropped=dropped, end=end)
+        blind_s=hearing.blind(evidence.tables, broken), whole=whole, dropped=dropped, end=end)

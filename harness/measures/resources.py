@@ -48,7 +48,8 @@ def resources(history: History) -> Resources:
     peak = tables.rows("""
         with readings as (select t, sum(pss_mib) as mib from usage where pss_mib is not null group by t)
         select "group", sum(pss_mib) as mib from usage
-        where t = (select t from readings order by mib desc limit 1) group by 1 order by 1""")
+        where t = (select t from readings order by mib desc limit 1) and pss_mib is not null
+        group by 1 order by 1""")
     by_group = {row["group"]: round(row["mib"], 1) for row in peak}
     held = _held(history)
     return Resources(

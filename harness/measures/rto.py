@@ -113,11 +113,13 @@ def _of(history: History, move: Move) -> dict[str, Recovery]:
         up, perhaps = (_restored([s for s in seen.get(name, ()) if s.scheduled > since], until, relapse)
                        for since in ((epoch.last, epoch.first) if epoch is not None else (inf, inf)))
         api = _api(answers[name], move, gaps[name]) if watched.get(name) else None
-        if up is not None and epoch is not None:
-            least = min(s.seen - s.doubt for s in (up, perhaps or up))
-            rto = Interval(low=max(0.0, least - move.fault_seen), high=up.seen - move.fault_asked)
-            split = Split(promotion_s=epoch.last - move.fault_seen, scheduler_s=up.scheduled - epoch.last,
-                          task_s=up.ended - up.scheduled, probe_s=up.seen - up.ended)
+        if up and epoch is not None:
+            first = up[0]
+            # A probe that was sent earlier may have been answered later.
+            least = min(s.seen - s.doubt for s in (*up, *perhaps))
+            rto = Interval(low=max(0.0, least - move.fault_seen), high=first.seen - move.fault_asked)
+            split = Split(promotion_s=epoch.last - move.fault_seen, scheduler_s=first.scheduled - epoch.last,
+                          task_s=first.ended - first.scheduled, probe_s=first.seen - first.ended)
             found[name] = Recovery(rto=rto, restored=True, api=api, split=split)
         elif watched.get(name):
             found[name] = Recovery(rto=Interval.at_least(until - move.fault_seen), restored=False, api=api)
@@ -146,15 +148,14 @@ def _watched(history: History, gaps: Mapping[str, float]) -> dict[str, bool]:
     return {name: gap <= most for name, gap in gaps.items()}
 
 
-def _restored(seen: list[Sighting], until: float, relapse: float) -> Sighting | None:
-    """The sighting since which a Deployment is up, None when it is not."""
-    up: Sighting | None = None
-    last = 0.0
+def _restored(seen: list[Sighting], until: float, relapse: float) -> list[Sighting]:
+    """The sightings since a Deployment is up; none when it is not."""
+    up: list[Sighting] = []
     for sighting in seen:
-        if up is None or sighting.seen - last > relapse:
-            up = sighting
-        last = sighting.seen
-    return up if up is not None and until - last <= relapse else None
+        if up and sighting.seen - up[-1].seen > relapse:
+            up = []
+        up.append(sighting)
+    return up if up and until - up[-1].seen <= relapse else []
 
 
 def _api(answers: Mapping[str, Any], move: Move, gap: float) -> Interval:

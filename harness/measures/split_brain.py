@@ -85,8 +85,8 @@ def by_deployment(history: History) -> dict[str, SplitBrain]:
 def _rows(history: History) -> list[dict[str, Any]]:
     return history.tables.rows(f"""
         select kind, coalesce(d, '') as d, move, count(*) filter (not possible) as certain, count(*) as most,
-               list(concat_ws(' ', coalesce(d, ''), r, what) order by t)[:{EXAMPLES}] as examples
-        from intrusions group by all""")
+               list(concat_ws(' ', d, r, what) order by t)[:{EXAMPLES}] as examples
+        from intrusions group by all order by min(t)""")
 
 
 def _counted(rows: list[dict[str, Any]], history: History, move: int | None, deployment: str | None) -> SplitBrain:

@@ -35,7 +35,7 @@ OUTCOMES = ("survived", "retried", "lost", "stuck")
 FOLLOWED = """
 create or replace table followed as
 with lives as (
-    select d, dag, run, task, coalesce(map, -1) as map, min(t) filter (e = 'start') as began,
+    select d, dag, run, task, coalesce(map, -1) as map, min(t) as first_heard,
            max(t) filter (e = 'effect') as last_effect,
            count(distinct (n, c, r)) filter (e = 'start') as starts,
            count(distinct coalesce(cl || '/' || q, t || '/' || r || '/' || n)) filter (e = 'effect') as effects
@@ -45,11 +45,11 @@ known as (
     from held join looks using (snapshot) where f = 'ti' group by all),
 last_known as (
     select d, dag, run, task, coalesce(map, -1) as map, any_value(state) as state, any_value("try") as tries,
-           any_value(retries) as retries, any_value(c) as started, true as there
+           any_value(retries) as retries, true as there
     from held where f = 'ti' and snapshot = $last group by all)
-select d, dag, run, task, map, began, last_effect, first_known, coalesce(starts, 0) as starts,
+select d, dag, run, task, map, last_effect, coalesce(starts, 0) as starts,
        coalesce(effects, 0) as effects, coalesce(state, 'none') as state, coalesce(tries, 0) as tries, retries,
-       coalesce(there, false) as there, least(began, first_known) as first
+       coalesce(there, false) as there, least(first_heard, first_known) as first
 from lives full join known using (d, dag, run, task, map)
     left join last_known using (d, dag, run, task, map)
 """

@@ -140,7 +140,7 @@ class TaskCounter:
         return left
 
     def load_unfinished(self) -> int:
-        """Task instances of the load that have not ended, over all Deployments; those not answered for count as one.
+        """Task instances and Dag runs of the load that have not ended; a Deployment that gives no answer counts as one.
 
         Canaries, which run at an interval until the end, are left out.
         """
@@ -148,8 +148,10 @@ class TaskCounter:
         for deployment in self._deployments:
             try:
                 rows = self._ask(
-                    deployment, "select count(*) from task_instance where dag_id <> %s and (state is null or state in"
-                    " ('running','queued','scheduled','up_for_retry','restarting','deferred'))", (CANARY,))
+                    deployment, "select (select count(*) from task_instance where dag_id <> %s and (state is null or"
+                    " state in ('running','queued','scheduled','up_for_retry','restarting','deferred')))"
+                    " + (select count(*) from dag_run where dag_id <> %s and state in ('queued', 'running'))",
+                    (CANARY, CANARY))
             except psycopg.Error:
                 left += 1
                 continue

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from harness.environments.base import Environment
 from harness.record import evidence as evidences
-from harness.record.events import EpochBegan
+from harness.record.events import EpochBegan, Gap
 from harness.record.journal import Journal
 from harness.record.tables import Tables
 
@@ -29,6 +30,8 @@ def collect(environment: Environment, output: Path, book: Journal) -> None:
     for epoch in environment.epochs():
         book.append(EpochBegan(deployment=epoch.deployment, number=epoch.number, site=epoch.site,
                                began=epoch.began, error=epoch.error, source=epoch.source))
+    for left_out in environment.epoch_gaps():
+        book.append(Gap(reason=left_out))
     unsent = [line for path in environment.spools() for line in path.read_text(errors="replace").splitlines()]
     sources = [("witness", "witness", environment.witness_log),
                ("links", "links", environment.link_log),
@@ -37,7 +40,7 @@ def collect(environment: Environment, output: Path, book: Journal) -> None:
                 for role, paths in environment.access_logs().items() for path in paths]
     for table, name, source in sources:
         if source.exists():
-            evidences.store(output, book, table, name, lambda path, source=source: copy_lines(source, path))
+            evidences.store(output, book, table, name, partial(copy_lines, source))
     if unsent:
         sent = _sent(output, {str(record.get("cl")) for line in unsent if (record := _record(line)) is not None})
         evidences.store(output, book, "witness", "witness-unsent", lambda path: _write_late(unsent, sent, path))

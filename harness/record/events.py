@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
@@ -74,7 +73,6 @@ def parse(kind: str, data: Mapping[str, Any], record: int, monotonic: float, wal
         raise UnreadableEvent(f"record {record} ({kind}) is not whole: {error}") from error
 
 
-@cache
 def _types(chosen: type[Recorded]) -> dict[str, Any]:
     """The fields of an event and their types."""
     hints = get_type_hints(chosen)

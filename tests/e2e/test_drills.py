@@ -38,7 +38,13 @@ ROUND_TRIP = HEAD % (
   - heal: {region: primary}
   - failback: {}
   - settle: {}
-targets: {rto: 10m, rpo: {metadata: 5m, task-logs: 15m}, split-brain-writes: 0, tasks-lost: 0}
+targets:
+  rto: 3m
+  rpo: {metadata: 20s, task-logs: 1m}
+  split-brain-writes: 0
+  tasks-lost: 0
+  tasks-duplicated: 8
+  tasks-against-retries: 12
 """
 LOSSY = HEAD % ("XR-05", 60, 4000) + """\
   - load: {until: saturated}
@@ -47,12 +53,12 @@ LOSSY = HEAD % ("XR-05", 60, 4000) + """\
   - fault: {region-outage: {region: primary}}
   - failover: {}
   - settle: {}
-targets: {rpo: {metadata: 0s}, split-brain-writes: 0}
+targets: {rpo: {metadata: 0s}, split-brain-writes: 0, tasks-duplicated: 60, tasks-against-retries: 60}
 """
 HEALTHY = HEAD % ("XR-04, XR-07", 5, 200) + """\
   - load: {until: saturated, hold: 10s}
   - settle: {}
-targets: {rpo: {metadata: 0s, task-logs: 0s}, split-brain-writes: 0, tasks-lost: 0, writes-lost: 0}
+targets: {split-brain-writes: 0, tasks-lost: 0, writes-lost: 0}
 """
 
 
@@ -66,13 +72,21 @@ def test_a_region_outage_is_survived_there_and_back_and_nothing_is_left_behind(h
     made = report(home, "out")
     assert made["verdict"] == "PASS"
     assert [t["kind"] for t in made["transitions"]] == ["failover", "failback"]
-    assert made["fleet"]["concurrent_tasks_at_fault"] >= 8
+    assert made["run"]["concurrent_tasks_at_fault"] >= 8
     out, back = made["transitions"]
     assert out["tasks"]["in_flight"] > 0
     assert out["rpo"]["metadata"]["acknowledged"] > 0
-    assert out["dependency_audit"]["calls"] > 0
+    assert out["audit"]["calls"] > 0
     assert back["rpo"]["metadata"]["lost"] == 0
+    assert back["tasks"]["duplicated"] == 0
     assert {c["verdict"] for c in made["claims"]} == {"PASS"}
+    assert {d["verdict"] for d in made["deployments"]} == {"PASS"}
+    assert [[(e["site"], e["inferred"]) for e in d["epochs"]] for d in made["deployments"]] == 2 * [
+        [("us-west-2", False), ("us-east-2", False), ("us-west-2", False)]]
+    assert all(e["error_s"] <= 0.1 for d in made["deployments"] for e in d["epochs"])
+    assert made["fingerprint"]["looks"] == 2
+    assert made["fates"]["metadata"]["held"] > 0
+    assert {p["found"] for p in made["proof"]["planted"]} == {True}
     page = (home.path / "out" / "report.html").read_text()
     assert "team-00" in page
     assert "<svg" in page
@@ -93,7 +107,7 @@ def test_a_lagging_standby_loses_writes_and_the_count_is_the_one_that_psql_finds
     made = report(home, "out")
     loss = made["transitions"][0]["rpo"]["metadata"]
     assert loss["lost"] > 0, home.output
-    assert loss["window_s"] > 1
+    assert loss["rpo"]["low"] > 1
     assert (made["verdict"], code) == ("FAIL", 1)  # the target says that nothing may be lost
     assert made["cleanup"] == "kept"
     environment = home.environments[0]
@@ -131,13 +145,14 @@ def test_a_lagging_standby_loses_writes_and_the_count_is_the_one_that_psql_finds
 def test_when_nothing_breaks_every_loss_figure_is_zero(home: Home) -> None:
     code = home.finish("run", home.file(HEALTHY), "--output", "out")
     assert code == 0, home.output
-    steady = report(home, "out")["steady_state"]
-    assert steady["rpo"]["metadata"]["acknowledged"] > 0
-    assert steady["rpo"]["task-logs"]["acknowledged"] > 0
-    assert (steady["rpo"]["metadata"]["lost"], steady["rpo"]["task-logs"]["lost"]) == (0, 0)
-    assert steady["rpo"]["metadata"]["phantom"] == 0
-    assert steady["tasks"]["failed"] == 0
-    assert set(steady["split_brain"].values()) == {0}
+    made = report(home, "out")
+    for fates in made["fates"].values():
+        assert fates["acknowledged"] > 0
+        assert fates["held"] == fates["acknowledged"] - fates["unjudged"]
+    assert made["fates"]["metadata"]["phantom"] == 0
+    assert made["tasks"]["lost"] + made["tasks"]["stuck"] + made["tasks"]["duplicated"] == 0
+    assert {count["high"] for count in made["split_brain"].values()} == {0}
+    assert made["gaps"] == []
 
 
 def test_an_interrupted_drill_keeps_what_it_measured_and_removes_the_rest(home: Home) -> None:

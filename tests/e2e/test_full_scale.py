@@ -35,7 +35,9 @@ def test_the_full_size_drill_reduced_to_a_fifth_passes_with_its_load_spread_over
 ) -> None:
     drill = yaml.safe_load(DRILL.read_text())
     drill["fleet"] |= {"deployments": DEPLOYMENTS, "concurrent_tasks": TASKS, "canary": "20s",
-                       "task": {"duration": "60s", "retries": 2}}
+                       "task": {"duration": "45s", "retries": 2}}
+    # Its numbers are claimed for the full size, and this is not it.
+    drill["metadata"]["proves"].remove("XR-19")
     drill["fleet"]["environment"] |= FASTER
     drill["probes"] = {"interval": "5s"}
     file = home.file(yaml.safe_dump(drill, sort_keys=False))
@@ -46,22 +48,17 @@ def test_the_full_size_drill_reduced_to_a_fifth_passes_with_its_load_spread_over
     assert worker.wait(30) == 0, home.output
     made = json.loads((home.path / "out" / "report.json").read_text())
 
-    assert made["fleet"]["deployments"] == DEPLOYMENTS
-    assert made["fleet"]["concurrent_tasks_at_fault"] >= TASKS, home.output
+    assert made["run"]["deployments"] == len(made["deployments"]) == DEPLOYMENTS
+    assert made["run"]["concurrent_tasks_at_fault"] >= TASKS, home.output
+    assert all(r["restored"] for d in made["deployments"] for r in d["recoveries"]), home.output
     out, back = made["transitions"]
     for transition in (out, back):
-        deployments = transition["rto"]["deployments"]
-        assert len(deployments) == DEPLOYMENTS
-        assert all(d["restored"] for d in deployments.values()), home.output
-        brain = transition["split_brain"]
-        assert brain["database_writes"] + brain["side_effects"] + brain["double_runs"] == 0
+        assert {count["high"] for count in transition["split_brain"].values()} == {0}, home.output
         assert transition["tasks"]["lost"] + transition["tasks"]["stuck"] == 0, home.output
     assert out["tasks"]["in_flight"] >= 0.9 * TASKS
     assert back["rpo"]["metadata"]["lost"] == 0
-    # A machine that is busy with something else makes probes late, and then a drill must not pass.
-    late = [reason for reason in made["reasons"] if "late" in reason]
-    assert made["reasons"] == late
-    assert (made["verdict"], code) == (("INCONCLUSIVE", 3) if late else ("PASS", 0)), home.output
+    assert made["reasons"] == [], home.output
+    assert (made["verdict"], code) == ("PASS", 0), home.output
     assert made["resources"]["harness_share"] > 0
     assert home.environments == []
     assert home.processes() == set()

@@ -32,10 +32,8 @@ def small(name: str, heal: str = "5m", settle: str = "10m") -> str:
 def test_a_drill_of_the_library_passes_and_proves_its_claims(home: Home, name: str) -> None:
     code = home.finish("run", home.file(small(name)), "--output", "out")
     made = json.loads((home.path / "out" / "report.json").read_text())
-    # A machine that is busy with something else makes probes late, and then a drill must not pass.
-    late = [reason for reason in made["reasons"] if "late" in reason]
-    assert made["reasons"] == late, home.output
-    assert (made["verdict"], code) == (("INCONCLUSIVE", 3) if late else ("PASS", 0)), home.output
+    assert made["reasons"] == [], home.output
+    assert (made["verdict"], code) == ("PASS", 0), home.output
     assert {c["id"]: c["verdict"] for c in made["claims"]} == {
         c["id"]: "PASS" for c in made["claims"]}, home.output
     assert home.environments == []

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from harness.measures import Result
+from harness.measures import Result, conservation, history
+from harness.measures.history import History
 from harness.testing import SITES, Facts, Story
 
 TARGETS: dict[str, Any] = {
@@ -131,3 +132,15 @@ def of(result: Result, name: str) -> str:
     named = {j.name: j for j in (*result.targets, *result.expectations)}
     return next(str(c.verdict) for c in (*named.values(), *result.claims)
                 if (c.name if hasattr(c, "name") else c.id).startswith(name))
+
+
+def past(story: Story) -> History:
+    """The history of a story, for measures that are asked one at a time."""
+    return history.of(story.evidence())
+
+
+def accounted(story: Story) -> History:
+    """The same, with the tables of what became of every write."""
+    found = past(story)
+    conservation.account(found)
+    return found

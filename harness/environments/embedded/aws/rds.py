@@ -219,9 +219,14 @@ class RegionalRds:
         return {"DBInstances": [self._describe_instance(name) for name in names]}
 
     def _describe_global(self) -> dict[str, Any]:
+        with self.reign.lock:
+            # Read together: between the two a writer may change, and then there would be none.
+            state = self.reign.state
+            identifier, held, reigning = state.identifier, dict(state.clusters), state.writer
+            failover = dict(state.failover or {})
         members = []
-        for region in self.reign.state.clusters:
-            writer = region == self.reign.state.writer
+        for region in held:
+            writer = region == reigning
             connected = not writer and self._synchronised(region)
             members.append({
                 "DBClusterArn": self._arn(region), "IsWriter": writer, "Readers": [],
@@ -229,15 +234,15 @@ class RegionalRds:
                 "SynchronizationStatus": "connected" if writer or connected else "pending-resync",
             })
         described: dict[str, Any] = {
-            "GlobalClusterIdentifier": self.reign.state.identifier,
-            "GlobalClusterArn": f"arn:aws:rds::{self.account}:global-cluster:{self.reign.state.identifier}",
-            "Status": self.reign.state.failover["Status"] if self.reign.state.failover else "available",
+            "GlobalClusterIdentifier": identifier,
+            "GlobalClusterArn": f"arn:aws:rds::{self.account}:global-cluster:{identifier}",
+            "Status": failover["Status"] if failover else "available",
             "Engine": ENGINE, "EngineVersion": "18.6", "StorageEncrypted": False,
             "DeletionProtection": False, "GlobalClusterMembers": members,
         }
-        if self.reign.state.failover:
+        if failover:
             described["FailoverState"] = {
-                **self.reign.state.failover, "FromDbClusterArn": self._arn(self.reign.state.writer),
+                **failover, "FromDbClusterArn": self._arn(reigning),
                 "ToDbClusterArn": self._arn(self.region)}
         return described
 

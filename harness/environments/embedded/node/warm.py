@@ -46,7 +46,8 @@ WARM_SETTINGS = {
 Airflow reads part of its settings while it is imported, and that happens here."""
 STORED = {
     "/api/v2/variables": {"key": "warm", "value": "warm"},
-    "/api/v2/connections": {"connection_id": "warm", "conn_type": "postgres", "password": "warm"}}
+    "/api/v2/connections": {"connection_id": "warm", "conn_type": "postgres", "password": "warm"},
+    "/api/v2/pools": {"name": "warm", "slots": 1, "description": "warm"}}
 """What is stored while warming up, because reading it (and decrypting it) is what pods will do."""
 WARM_DAGS = ("chain", "canary")
 _target: dict[str, Any] = {}
@@ -205,6 +206,7 @@ async def _api_requests(app: Any) -> None:
                     answer.raise_for_status()
             for path in ("/api/v2/version", "/api/v2/monitor/health", "/api/v2/variables",
                          "/api/v2/connections", "/api/v2/variables/warm", "/api/v2/connections/warm",
+                         "/api/v2/pools/warm",
                          "/api/v2/dags/canary/dagRuns/~/taskInstances?state=success"
                          "&order_by=start_date&limit=1",
                          "/api/v2/dagStats", "/api/v2/dagStats?dag_ids=canary",

@@ -1,0 +1,84 @@
+"""Whether the times of the record can be compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.measures import clocks
+from harness.testing import Story
+
+
+def told(story: Story, site: str, offset: float, way: float = 0.02, **more: Any) -> None:
+    """A record of a site whose clock is behind the witness's by so much."""
+    story.ack(100, len(story.witness), region=site)
+    for record in story.witness[-2:]:
+        record.update(w=100 + offset + way, **more)
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0.2, 0), (0.26, 1), (-0.26, 1), (-0.2, 0), (-30.0, 1)])
+def test_a_wall_clock_that_is_set_is_a_step_and_one_that_is_slewed_is_not(
+    story: Story, seconds: float, steps: int
+) -> None:
+    story.start("a")
+    story.set_clock(50, seconds)
+    story.event(60, "check", name="x", ok=True)
+    assert len(clocks.steps(story.evidence().events)) == steps
+
+
+def test_a_step_says_by_how_much_and_where(story: Story) -> None:
+    story.start("a")
+    story.set_clock(50, -30)
+    story.event(60, "check", name="x", ok=True)
+    assert clocks.steps(story.evidence().events) == ["the wall clock was set by -30.0 s between records 3 and 4"]
+
+
+def test_an_offset_is_what_the_fastest_record_of_a_site_shows(story: Story) -> None:
+    for way in (0.5, 0.02, 0.1):
+        told(story, "west", 3.0, way)
+    assert clocks.offsets(story.tables())["west"] == pytest.approx(3.02)
+
+
+def test_records_that_came_late_say_nothing_of_a_clock(story: Story) -> None:
+    told(story, "west", 0.0, 5.0)
+    told(story, "west", -10.0, late=True)
+    assert clocks.offsets(story.tables())["west"] == pytest.approx(5.0)
+
+
+def test_a_site_whose_records_have_no_time_of_receipt_has_no_offset(story: Story) -> None:
+    story.ack(100, 1)
+    assert clocks.offsets(story.tables()) == {"west": None}
+
+
+@pytest.mark.parametrize(("offsets", "doubts"), [
+    ({"west": 0.05, "east": 0.05}, {"west": 0, "east": 0}),
+    ({"west": 2.0, "east": 0.0}, {"west": 1.9, "east": 1.9}),
+    ({"west": -2.0, "east": 1.0}, {"west": 2.9, "east": 2.9}),
+    ({"west": 2.0, "east": 2.0}, {"west": 1.9, "east": 1.9}),  # both are off against the witness
+    ({"west": 0.3}, {"west": 0.2}), ({"west": 0.1}, {"west": 0}),
+    ({"west": None, "east": 0.3}, {"east": 0.2}), ({"west": None}, {}), ({}, {}),
+])
+def test_a_sites_clock_is_in_doubt_by_its_difference_from_the_others_and_the_witness(
+    offsets: dict[str, float | None], doubts: dict[str, float]
+) -> None:
+    assert clocks.doubts(offsets) == pytest.approx(doubts)
+
+
+def test_the_result_says_how_far_each_sites_clock_is_from_the_witnesss(story: Story) -> None:
+    story.start("a")
+    told(story, "west", 3.0)
+    told(story, "east", -1.0)
+    story.ack(101, 7, region="")
+    found = {clock.site: clock.offset_s for clock in story.result().clocks}
+    assert found == {"west": pytest.approx(-3.02), "east": pytest.approx(0.98)}
+
+
+def test_clocks_that_differ_are_a_gap(story: Story) -> None:
+    story.start("a")
+    told(story, "west", 0.32)
+    told(story, "east", 0.0)
+    assert not any("clock" in gap for gap in story.result().gaps)
+    told(story, "north", 0.40)
+    assert sorted(gap for gap in story.result().gaps if "clock" in gap) == [
+        f"the clock of {site} is off by 0.3 s against the others" for site in sorted(("north", "east"))]
