@@ -158,6 +158,9 @@ def report(run_directory: Path) -> None:
     except (CorruptJournal, MeasureFailed, OSError) as error:
         click.echo(str(error), err=True)
         sys.exit(BROKEN)
+    except Exception as error:
+        click.echo(f"the harness failed while it made the report of {run_directory}: {error!r}", err=True)
+        sys.exit(BROKEN)
     click.echo(f"{made.verdict}  {run_directory / 'report.html'}")
     for reason in made.reasons:
         click.echo(f"- {reason}")

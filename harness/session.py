@@ -75,6 +75,11 @@ def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool =
     except (OSError, CorruptJournal, DamagedRecord, MeasureFailed) as error:
         console.print(f"the report could not be written: {error}", style="red", markup=False)
         return ExitCode.BROKEN
+    except Exception as error:
+        # A bug in a renderer must not look like a verdict (an exit code of 1 is one).
+        console.print(f"the harness failed while it made the report: {error!r}; the record is in {output}, and"
+                      f" 'drill report {output}' makes the report again", style="red", markup=False)
+        return ExitCode.BROKEN
     _summary(console, result, output)
     if keep:
         _show_access(console, environment)

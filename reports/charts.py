@@ -1,4 +1,4 @@
-"""The report's pictures, as SVG text: a timeline, tasks that run, the Deployments' recovery, the ledger around a fault."""
+"""The report's pictures, as SVG text: a timeline, what runs, the Deployments' recovery, the ledger around a fault."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from harness.measures.result import Recovery, Result, Run, Split, Transition
 from reports import words
 
 INK, QUIET, PALE = "#1f2933", "#5b7083", "#9aa5b1"
-BLUE, ORANGE, GREEN, RED, VIOLET = "#2f6fb3", "#a85c00", "#2d7a4b", "#b52f2f", "#7a5ea8"
+BLUE, ORANGE, GREEN, RED, VIOLET, TEAL = "#2f6fb3", "#a85c00", "#2d7a4b", "#b52f2f", "#7a5ea8", "#00707a"
 PARTS = (("promotion_s", "until the new epoch", ORANGE), ("scheduler_s", "until a task is scheduled", BLUE),
          ("task_s", "until it has ended", GREEN), ("probe_s", "until a probe sees it", PALE))
 """The parts of a recovery, as :class:`~harness.measures.result.Split` has them."""
 TRANSITION = "failover, failback"
-PHASES = {"load": GREEN, "fault": RED, TRANSITION: ORANGE, "settle": BLUE, "heal": VIOLET}
+PHASES = {"load": GREEN, "fault": RED, TRANSITION: ORANGE, "settle": BLUE, "heal": VIOLET, "hold": TEAL}
 NARROW_SHARE, SHORTEST_SHARE, LABEL_SHARE = 0.06, 0.003, 0.09
 """Of the timeline's width: below the first a bar has no room for a name, below the second nobody would see it;
 names of moments are no wider than the third."""
@@ -91,12 +91,13 @@ def running_tasks(run: Run) -> str:
     return _svg(figure, "running")
 
 
-def restoration(recoveries: Mapping[str, Recovery], name: str) -> str:
-    """One bar a Deployment: its recovery by what the time went into, and its bounds; empty of none."""
+def restoration(recoveries: Mapping[str, Recovery], transition: Transition, name: str) -> str:
+    """One bar a Deployment: its recovery by what the time went into, and its bounds; empty where nobody watched."""
     known = [(who, recovery) for who, recovery in recoveries.items() if recovery.rto is not None]
     if not known:
         return ""
-    figure, axes = plt.subplots(figsize=(10, max(1.8, (0.26 if len(known) < MANY else 0.19) * len(known) + 1.1)))
+    row, size = (0.26, 8) if len(known) < MANY else (0.15, 6.5)
+    figure, axes = plt.subplots(figsize=(10, max(1.8, row * len(known) + 1.1)))
     places = range(len(known))
     left = [0.0] * len(known)
     for part, label, colour in PARTS:
@@ -108,17 +109,18 @@ def restoration(recoveries: Mapping[str, Recovery], name: str) -> str:
             continue
         end = rto.low if rto.high is None else rto.high
         if recovery.restored:
-            axes.errorbar([end], [place], xerr=[[end - rto.low], [0.0]], fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+            axes.errorbar([end], [place], xerr=[[end - rto.low], [0.0]], fmt="none", ecolor=INK, elinewidth=1,
+                          capsize=2)
         else:
             axes.barh([place], [end], color=RED, height=0.66)
         if recovery.api is not None and recovery.api.high is not None and recovery.api.high <= end:
             axes.plot([recovery.api.high], [place], linestyle="none", marker="|", color=INK, markersize=9)
         shown = words.figure(rto)
         axes.annotate(shown if recovery.restored else f"never restored ({shown})", (end, place), (6, 0),
-                      textcoords="offset points", va="center", fontsize=8)
-    axes.set_yticks(places, [who for who, _ in known])
+                      textcoords="offset points", va="center", fontsize=size)
+    axes.set_yticks(places, [who for who, _ in known], fontsize=size)
     axes.set_ylim(len(known) - 0.3, -0.7)
-    axes.set_xlabel("seconds from the fault")
+    axes.set_xlabel(f"seconds from {_begin(transition)}")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(PARTS), frameon=False, fontsize=8)
     axes.margins(x=0.2)
     return _svg(figure, name)
@@ -138,12 +140,17 @@ def ledger(transition: Transition, name: str) -> str:
     loss = transition.rpo.get("metadata")
     if loss is not None and loss.lost and loss.rpo is not None:
         axes.axvspan(-(loss.rpo.low if loss.rpo.high is None else loss.rpo.high), 0, color=RED, alpha=0.18,
-                     label=f"{words.number(loss.lost)} acknowledged writes lost in here")
+                     label=f"acknowledged writes lost in here: {words.number(loss.lost)}")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(f"seconds around {'the request' if transition.planned else 'the fault'}")
+    axes.set_xlabel(f"seconds around {_begin(transition)}")
     axes.set_ylabel("commits a second")
-    axes.legend(loc="upper right", frameon=False, fontsize=8)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=8)
     return _svg(figure, name)
+
+
+def _begin(transition: Transition) -> str:
+    """What its figures count from."""
+    return "the request" if transition.planned else "the fault"
 
 
 def _moments(transition: Transition) -> list[tuple[float, str, str]]:

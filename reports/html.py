@@ -6,7 +6,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.measures.clocks import WAY_S
-from harness.measures.result import Fates, Result
+from harness.measures.result import Result
 from reports import charts, views, words
 from reports.meanings import meanings
 
@@ -14,9 +14,22 @@ CLEANUP = {"done": "nothing was left behind", "kept": "the environment was left 
            "failed": "something was left behind", "not done": "nobody wrote down what became of the environment"}
 BY_DEPLOYMENT = ("metadata", "task-logs")
 """The streams whose writes belong to a Deployment."""
-FATES = tuple(name for name in Fates.model_fields if name != "examples")
-FILTERS = (words.span, words.after, words.figure, words.brief, words.count, words.loss, words.number, words.rate,
-           words.share, words.mebibytes, words.moment, words.signed, words.names, words.state)
+FATES = {
+    "acknowledged": "a client got success and told the witness",
+    "held": "every look shows it, with its content",
+    "lost": "a look does not show it, nor does the last one",
+    "recovered_later": "a look did not show it, the last one does",
+    "corrupted": "there, with another content",
+    "misplaced": "in another Deployment's database",
+    "duplicated": "a ledger row that is there twice",
+    "phantom": "a ledger row that nobody ever attempted",
+    "unjudged": "acknowledged after the last look",
+    "unknown": "attempted, and never answered",
+    "unknown_held": "of those, there all the same",
+}
+"""What became of a write, and what that says (:mod:`harness.measures.conservation`)."""
+FILTERS = (words.span, words.after, words.figure, words.brief, words.rpo, words.count, words.loss, words.number,
+           words.rate, words.share, words.mebibytes, words.moment, words.offset, words.names, words.state)
 BEFORE = (("cleanup", "Clean-up"), ("gaps", "Gaps"), ("targets", "Targets"), ("expectations", "Expectations"),
           ("timeline", "Timeline"))
 AFTER = (("conservation", "Writes"), ("split-brain", "Split brain"), ("tasks", "Tasks"), ("epochs", "Epochs"),
@@ -34,7 +47,6 @@ def render(result: Result) -> str:
     return environment.get_template("report.html.j2").render(
         result=result, run=result.run, views=views, pictures=_pictures(result), meanings=meanings(), fates=FATES,
         by_deployment=BY_DEPLOYMENT, clock_way_s=WAY_S, cleanup=CLEANUP.get(result.cleanup, "not known"),
-        reasons=[reason for reason in result.reasons if reason not in result.gaps],
         contents=[*BEFORE, *((f"transition-{place}", f"{transition.kind.capitalize()} to {transition.target}")
                              for place, transition in enumerate(result.transitions, 1)), *AFTER])
 
@@ -44,7 +56,8 @@ def _pictures(result: Result) -> dict[str, object]:
         "timeline": Markup(charts.timeline(result)),
         "running": Markup(charts.running_tasks(result.run)),
         "transitions": [{
-            "restoration": Markup(charts.restoration(views.recoveries(result, index), f"restoration-{index}")),
+            "restoration": Markup(charts.restoration(
+                views.recoveries(result, index), transition, f"restoration-{index}")),
             "ledger": Markup(charts.ledger(transition, f"ledger-{index}")),
         } for index, transition in enumerate(result.transitions)],
     }

@@ -39,6 +39,11 @@ def brief(found: Interval | None) -> str:
     return high if low == high else f"{low} to {high}"
 
 
+def rpo(found: Loss) -> str:
+    """An RPO with its bounds; where something was lost, it is never said to be nothing."""
+    return brief(found.rpo) if found.lost and found.rpo is not None and not found.rpo.low else figure(found.rpo)
+
+
 def count(found: Count | Interval | None) -> str:
     """How many: ``3``, ``2 to 5``, ``2 or more``, or that nobody knows."""
     if found is None or (found.high is None and not found.low):
@@ -83,9 +88,13 @@ def moment(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def signed(seconds: float | None) -> str:
-    """A difference of two clocks."""
-    return NOT_KNOWN if seconds is None else f"{seconds:+.3f} s"
+def offset(seconds: float | None) -> str:
+    """How far a clock is from another one."""
+    if seconds is None:
+        return NOT_KNOWN
+    if abs(seconds) < 0.001:
+        return "less than 1 ms"
+    return f"{show_duration(abs(seconds))} {'ahead' if seconds > 0 else 'behind'}"
 
 
 def names(found: list[str], of: int, few: int = 8) -> str:

@@ -235,6 +235,6 @@ def _find_unanswered(history: History) -> None:
     last = history.last_look
     history.tables.db.execute("""
         create or replace table unanswered as
-        select d, row, row in (select row from ledger_held where snapshot = $last) as there
+        select distinct d, row, row in (select row from ledger_held where snapshot = $last) as there
         from ledger anti join (select row from ledger where e = 'ack') using (row) where e = 'try'""",
         {"last": last.snapshot if last else ""})

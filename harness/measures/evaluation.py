@@ -24,6 +24,7 @@ from harness.measures.result import (
     Clock,
     Deployment,
     Epoch,
+    Fates,
     Fingerprint,
     Phase,
     Proof,
@@ -32,6 +33,7 @@ from harness.measures.result import (
     Run,
     Series,
     Step,
+    Tasks,
     Transition,
 )
 from harness.measures.verdict import Outcome
@@ -116,8 +118,7 @@ def _deployment(figures: Figures, name: str) -> Deployment:
                for fate, count in ((fate, getattr(found, fate)) for fate in conservation.STRANGE)]
     for said, bad in ((f"never restored in {_kinds(figures, name)}", any(not r.restored and r.rto for r in recoveries)),
                       ("down at the end", figures.up_at_end.get(name) is False),
-                      (f"{split.low:.0f} split-brain writes", split.low > 0),
-                      (f"{mine.lost + mine.stuck} tasks lost or stuck", mine.lost + mine.stuck > 0), *strange):
+                      *_beyond_targets(figures, fates, mine, split), *strange):
         if bad:
             verdicts.append(FAIL)
             reasons.append(said)
@@ -130,9 +131,24 @@ def _deployment(figures: Figures, name: str) -> Deployment:
     return Deployment(
         name=name, verdict=worst(verdicts), reasons=reasons, up_at_end=figures.up_at_end.get(name),
         epochs=[Epoch(number=e.number, site=e.site, began=None if e.first == BEFORE else e.began,
-                      error_s=round(e.error, 6), inferred=e.inferred) for e in past.epochs.get(name, [])],
+                      error_s=round(e.error, 6), inferred=e.inferred, transition=e.move)
+                for e in past.epochs.get(name, [])],
         recoveries=recoveries, losses=losses, fates=fates, tasks_lost=mine.lost, tasks_stuck=mine.stuck,
         tasks_duplicated=mine.duplicated, tasks_against_retries=mine.against_retries, split_brain_writes=split)
+
+
+def _beyond_targets(figures: Figures, fates: dict[str, Fates], mine: Tasks,
+                    split: Interval) -> list[tuple[str, bool]]:
+    """Whether one Deployment alone has more of something than the drill's target allows the whole fleet."""
+    targets, metadata = figures.history.started.targets, fates.get("metadata")
+    gone = metadata.lost + metadata.recovered_later if metadata else 0
+    counts = (("split-brain-writes", split.low, "split-brain writes"), ("writes-lost", gone, "metadata writes lost"),
+              ("tasks-lost", mine.lost + mine.stuck, "tasks lost or stuck"))
+    found = [(f"{count:.0f} {said}", targets.get(name) is not None and count > targets[name])
+             for name, count, said in counts]
+    unasked = (("tasks-duplicated", mine.duplicated, "tasks duplicated"),
+               ("tasks-against-retries", mine.against_retries, "tasks run against their retries"))
+    return found + [(f"{count} {said}", count > (targets.get(name) or 0)) for name, count, said in unasked]
 
 
 def _kinds(figures: Figures, name: str) -> str:

@@ -21,6 +21,7 @@ from harness.record.events import (
     Gap,
     LoadReached,
     LoadStarted,
+    Looked,
     PhaseEnded,
     PhaseStarted,
     RunAborted,
@@ -39,10 +40,12 @@ def gaps(history: History) -> list[str]:
     found += [f"teardown: {e.what}: {e.error}" for e in evidence.of(TeardownError)]
     if evidence.first(RunEnded) is None:
         found.append("the record does not end: the harness was stopped before its last word, or that was cut off")
+    up = evidence.first(FleetUp)
     if evidence.first(RunBroken) is None and evidence.first(RunAborted) is None:
         found += _phases(history)
+        if up is None:
+            found.append("nobody wrote down that the fleet came up")
     found += clocks.steps(evidence.events)
-    up = evidence.first(FleetUp)
     if up is not None:
         found += _observed(history)
     if evidence.first(LoadStarted) is not None and evidence.first(LoadReached) is None:
@@ -55,6 +58,8 @@ def gaps(history: History) -> list[str]:
             found.append(f"{name}: the fleet was not looked at after it")
         elif move.snapshot not in evidence.snapshots:
             found.append(f"{name}: the databases were not looked at after it had settled")
+    looked = {e.snapshot for e in evidence.of(Looked)} | {e.snapshot for e in evidence.of(Settled)}
+    found += [f"nobody wrote down when the look {name} was taken" for name in evidence.snapshots if name not in looked]
     intents = len(evidence.of(FaultIntent))
     if intents and intents != len(evidence.of(FaultOutcome)):
         found.append("a fault was begun and nobody wrote down what came of it")

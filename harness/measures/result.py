@@ -39,7 +39,7 @@ class ExitCode(IntEnum):
 class Part(BaseModel):
     """Base of everything in a result."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Judgement(Part):
@@ -296,6 +296,8 @@ class Epoch(Part):
     error_s: float
     inferred: bool
     """Whether it was told by what the new site did, not by the database itself."""
+    transition: int | None
+    """Index of the transition that brought it about; None: it was there before, or nobody had asked for it."""
 
 
 class Deployment(Part):
@@ -339,7 +341,6 @@ class Proof(Part):
     """The proof that the measures would have seen what they did not report."""
 
     planted: list[Planted]
-    seconds: float
 
 
 class Resources(Part):

@@ -109,7 +109,8 @@ def _targets(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
     for stream, bound in bounds.items():
         for move, losses in zip(moves, figures.losses, strict=True):
             loss = rpo.of_fleet(losses[stream])
-            found.append(_duration(f"{move.kind}: RPO of {stream}", bound, loss.rpo))
+            found.append(_duration(f"{move.kind}: RPO of {stream}", bound, loss.rpo, nothing="" if loss.lost else
+                                   "nothing lost, known to"))
             if loss.stranded:
                 # Lost all the same, though the definition of the RPO ends at the fault.
                 found.append(_duration(f"{move.kind}: {stream} acknowledged after the fault, and lost", bound,
@@ -242,11 +243,13 @@ def _tasks(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
 # -- helpers ------------------------------------------------------------------------------------
 
 
-def _duration(name: str, bound: float, figure: Interval | None) -> Judgement:
+def _duration(name: str, bound: float, figure: Interval | None, nothing: str = "") -> Judgement:
+    """Against a bound; ``nothing``: what to say before the upper bound of a figure that may be zero."""
     asked = f"at most {show_duration(bound)}"
     if figure is None:
         return Judgement(name=name, asked=asked, observed=NOT_MEASURED, verdict=INCONCLUSIVE)
-    return Judgement(name=name, asked=asked, observed=show(figure), low=figure.low, high=figure.high,
+    shown = f"{nothing} {show_duration(figure.high)}" if nothing and figure.high is not None else show(figure)
+    return Judgement(name=name, asked=asked, observed=shown, low=figure.low, high=figure.high,
                      verdict=figure.against(bound))
 
 
@@ -268,11 +271,11 @@ def _unjudged(name: str, asked: str) -> Judgement:
 
 
 def show(figure: Interval) -> str:
-    """A span as people read it: ``at least 10 s``, ``7.2 s (5.1 s to 7.2 s)``, ``0 s (at most 1.3 s)``."""
+    """A span as people read it: ``at least 10 s``, ``7.2 s (at least 5.1 s)``, ``at most 1.3 s``."""
     if figure.high is None:
         return f"at least {show_duration(figure.low)}"
     if figure.low == 0.0 and figure.high:
-        return f"0 s (at most {show_duration(figure.high)})"
+        return f"at most {show_duration(figure.high)}"
     if figure.high - figure.low < 0.05:
         return show_duration(figure.high)
     return f"{show_duration(figure.high)} (at least {show_duration(figure.low)})"

@@ -20,7 +20,7 @@ import duckdb
 from harness.record import journal
 from harness.record.events import EvidenceStored, R, Recorded, UnreadableEvent, parse
 from harness.record.journal import CorruptJournal, Journal
-from harness.record.tables import BULK, FORMAT, SCHEMAS, Tables, to_parquet, written_format
+from harness.record.tables import BULK, FORMAT, SCHEMAS, Tables, to_parquet, written
 
 DIRECTORY = "evidence"
 
@@ -99,6 +99,10 @@ def load(run: Path) -> Evidence:
         raise
     except CorruptJournal as error:
         raise DamagedRecord([str(error)]) from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise DamagedRecord([f"{run / journal.FILE} cannot be read: {error}"]) from error
     problems: list[str] = []
     events: list[Recorded] = []
     for event in raw:
@@ -107,18 +111,22 @@ def load(run: Path) -> Evidence:
         except UnreadableEvent as error:
             problems.append(f"{run / journal.FILE}: {error}")
     listed = [event for event in events if isinstance(event, EvidenceStored)]
+    tables = Tables()
     for file in listed:
-        problems += _wrong_with(run / DIRECTORY / file.file, file)
+        problems += _wrong_with(run / DIRECTORY, file, tables)
+    twice = {file.file for file in listed if [each.file for each in listed].count(file.file) > 1}
+    problems += [f"{run / DIRECTORY / name} was stored more than once" for name in sorted(twice)]
     if problems:
         raise DamagedRecord(problems)
     gaps = [f"{file.unreadable} lines of {file.file} could not be read when it was stored"
             for file in listed if file.unreadable]
     if journal.torn(run):
         gaps.append("the journal's last line was cut off while it was written")
-    return _open(run, events, listed, gaps)
+    return _open(run, events, listed, gaps, tables)
 
 
-def _open(run: Path, events: list[Recorded], listed: list[EvidenceStored], gaps: list[str]) -> Evidence:
+def _open(run: Path, events: list[Recorded], listed: list[EvidenceStored], gaps: list[str],
+          tables: Tables) -> Evidence:
     files: dict[str, dict[str, list[Path]]] = {table: {} for table in SCHEMAS}
     stored: dict[str, int] = {}
     for event in listed:
@@ -126,7 +134,6 @@ def _open(run: Path, events: list[Recorded], listed: list[EvidenceStored], gaps:
         named = path.stem.split("-")[1] if event.table == "access" else path.stem
         files[event.table].setdefault(named, []).append(path)
         stored[event.table] = stored.get(event.table, 0) + event.rows
-    tables = Tables()
     try:
         for table, found in files.items():
             tables.view(table, found)
@@ -136,15 +143,26 @@ def _open(run: Path, events: list[Recorded], listed: list[EvidenceStored], gaps:
     return Evidence(events, tables, tuple(files["held"]), stored.get("links", 0) > 0, stored, tuple(gaps))
 
 
-def _wrong_with(path: Path, event: EvidenceStored) -> list[str]:
+def _wrong_with(directory: Path, event: EvidenceStored, tables: Tables) -> list[str]:
+    path = directory / event.file
+    if Path(event.file).name != event.file or (event.table == "access" and "-" not in event.file):
+        return [f"{path} is not the name of an evidence file"]
     if not path.is_file():
         return [f"{path} is missing"]
     if event.table not in SCHEMAS:
         return [f"{path} holds a table that this version does not know: {event.table}"]
-    if sha256(path) != event.sha256:
-        return [f"{path} was changed after the run"]
-    if (found := written_format(path)) != FORMAT:
-        return [f"{path} has format {found}, this version of dr-drill reads format {FORMAT}"]
+    try:
+        if sha256(path) != event.sha256:
+            return [f"{path} was changed after the run"]
+        found = written(path, tables.db)
+    except (OSError, duckdb.Error) as error:
+        return [f"{path} cannot be read: {error}"]
+    if found.format != FORMAT:
+        return [f"{path} has format {found.format}, this version of dr-drill reads format {FORMAT}"]
+    if not found.fits(event.table):
+        return [f"{path} has not the columns of the table {event.table}"]
+    if found.rows != event.rows:
+        return [f"{path} has {found.rows} rows, and had {event.rows} when it was stored"]
     return []
 
 

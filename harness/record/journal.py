@@ -174,7 +174,8 @@ def _chain(path: Path, without: Collection[str] = ()) -> Iterator[tuple[Event, s
             if not raw.endswith(b"\n"):
                 return
             body, digest = raw[:-_TAIL] + b"}", raw[-_TAIL + 6:-3].decode(errors="replace")
-            if raw[-_TAIL:-_TAIL + 6] != b',"h":"' or not body.startswith(b'{"n":'):
+            framed = raw[-_TAIL:-_TAIL + 6] == b',"h":"' and raw.endswith(b'"}\n')
+            if not framed or not body.startswith(b'{"n":'):
                 raise CorruptJournal(f"{path}:{number}: this line is not a journal record")
             chained = body.endswith(f',"p":"{previous}"}}'.encode())
             numbered = body.startswith(f'{{"n":{number},'.encode())

@@ -16,6 +16,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,15 +164,33 @@ def to_parquet(table: str, lines: Path, target: Path) -> tuple[int, int]:
     return int(counted[0]), max(0, _lines_in(lines) - int(counted[0]))
 
 
-def written_format(path: Path) -> int | None:
-    """The format that an evidence file says it has; None where it says none or cannot be read."""
-    try:
-        found = Tables().db.execute(
-            f"select decode(value) from parquet_kv_metadata({_text(str(path))}) where decode(key) = 'format'"
-        ).fetchone()
-    except duckdb.Error:
-        return None
-    return int(found[0]) if found and str(found[0]).isdigit() else None
+@dataclass(frozen=True)
+class Written:
+    """What an evidence file says of itself."""
+
+    format: int | None
+    """None: it says none."""
+    rows: int
+    columns: dict[str, str]
+
+    def fits(self, table: str) -> bool:
+        """Whether it has a table's columns."""
+        named = FROM_FILE_NAME.get(table)
+        return self.columns == {name: kind for name, kind in SCHEMAS[table].items() if name != named}
+
+
+def written(path: Path, db: duckdb.DuckDBPyConnection) -> Written:
+    """Look into an evidence file.
+
+    Raises:
+        duckdb.Error: when it is none.
+    """
+    name = _text(str(path))
+    found = db.execute(f"select decode(value) from parquet_kv_metadata({name}) where decode(key) = 'format'").fetchone()
+    counted = db.execute(f"select count(*) from read_parquet({name})").fetchone()
+    assert counted is not None
+    columns = {row[0]: row[1] for row in db.execute(f"describe select * from read_parquet({name})").fetchall()}
+    return Written(int(found[0]) if found and str(found[0]).isdigit() else None, int(counted[0]), columns)
 
 
 def _lines_in(path: Path) -> int:

@@ -9,7 +9,6 @@ settling (no failback): ten minutes each. An exponent of 1 is linear.
 
 from __future__ import annotations
 
-import json
 import math
 import subprocess
 import sys
@@ -20,6 +19,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from harness.measures.interval import Interval
+from harness.measures.result import Transition
+from reports import reader
 from tests.bench.machine import describe
 from tests.bench.of_run import seconds_of_phases
 
@@ -38,11 +40,17 @@ def drill_of(size: int) -> str:
 
 
 def figures_of(run: Path) -> tuple[int, str, list[float]]:
-    """Size, verdict and the figures of a run."""
-    report = json.loads((run / "report.json").read_text())
-    phases, rto = seconds_of_phases(run), report["transitions"][0]["rto"]
-    return report["fleet"]["deployments"], report["verdict"], [
-        phases["fleet up"], phases["load reached"], rto["fleet_s"], rto["p50_s"]]
+    """Size, verdict and the figures of a run; of an interval the upper bound, nan where there is none."""
+    result, phases = reader.read(run), seconds_of_phases(run)
+    first = result.transitions[0] if result.transitions else None
+    values = [phases["fleet up"], phases["load reached"], *(upper(first, name) for name in ("rto", "rto_p50"))]
+    return result.run.deployments, result.verdict, [math.nan if value is None else value for value in values]
+
+
+def upper(transition: Transition | None, name: str) -> float | None:
+    """The upper bound of a transition's figure."""
+    figure: Interval | None = getattr(transition, name, None)
+    return None if figure is None else figure.high
 
 
 def main() -> None:
@@ -73,8 +81,10 @@ def main() -> None:
 
 
 def exponent(points: list[tuple[int, float]]) -> float:
-    """The slope of the least-squares line through the logarithms."""
-    logs = [(math.log(n), math.log(max(value, 0.1))) for n, value in points]
+    """The slope of the least-squares line through the logarithms; nan of fewer than two sizes."""
+    logs = [(math.log(n), math.log(max(value, 0.1))) for n, value in points if not math.isnan(value)]
+    if len({x for x, _ in logs}) < 2:
+        return math.nan
     mean_x = sum(x for x, _ in logs) / len(logs)
     mean_y = sum(y for _, y in logs) / len(logs)
     return (sum((x - mean_x) * (y - mean_y) for x, y in logs)

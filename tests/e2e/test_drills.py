@@ -117,7 +117,8 @@ def test_a_lagging_standby_loses_writes_and_the_count_is_the_one_that_psql_finds
                    (home.path / "out" / "journal.jsonl").read_text().splitlines()
                    if '"k":"fault.outcome"' in line and '"disrupts":true' in line)
     acked = set()
-    witness = duckdb.read_parquet(str(home.path / "out" / "evidence" / "witness.parquet"))
+    # What the dead region's clients had not sent yet was read from their spools.
+    witness = duckdb.read_parquet(str(home.path / "out" / "evidence" / "witness*.parquet"), union_by_name=True)
     for event, stream, region, at, *row in witness.select("e, s, r, t, d, wr, n").fetchall():
         if (event, stream, region) == ("ack", "ledger", "us-west-2") and at <= t_fault:
             acked.add((row[0], row[1], str(row[2])))

@@ -70,7 +70,8 @@ def test_a_transition_whose_end_was_not_seen_is_a_gap(kind: str, gap: str) -> No
 def test_a_look_that_was_not_kept_is_a_gap() -> None:
     story = outage()
     story.snapshots["other"] = story.snapshots.pop("settled-1")
-    assert found(story) == ["failover to east: the databases were not looked at after it had settled"]
+    assert found(story) == ["failover to east: the databases were not looked at after it had settled",
+                            "nobody wrote down when the look other was taken"]
 
 
 def test_databases_that_were_never_looked_at_are_a_gap() -> None:
@@ -127,9 +128,12 @@ def test_a_network_without_a_record_is_a_gap_in_a_run_with_a_transition() -> Non
     assert found(story) == []
 
 
-def test_a_fleet_that_never_came_up_was_not_to_be_observed(story: Story) -> None:
+@pytest.mark.parametrize("stopped", ["run.aborted", "run.broken", None])
+def test_a_fleet_that_never_came_up_was_not_to_be_observed(story: Story, stopped: str | None) -> None:
     story.event(0, "run.started", observed=["witness"], beat_interval_s=2.0)
-    assert found(story) == []
+    if stopped:
+        story.event(5, stopped, reason="why")
+    assert found(story) == ([] if stopped else ["nobody wrote down that the fleet came up"])
 
 
 # -- phases --------------------------------------------------------------------------------------------------------
