@@ -180,14 +180,15 @@ class Story:
                              "task": task, "map": -1, "n": number, "t": self._wall(at), "c": began})
 
     def airflow(self, at: float, kind: str, task: str = "", number: int = 1, region: str = "west",
-                deployment: str = "a", dag: str = "wide", content: int | None = None) -> None:
+                deployment: str = "a", dag: str = "wide", content: int | None = None, key: str | None = None) -> None:
         """What Airflow acknowledged: a ``state`` (success), an ``xcom`` or a ``dagrun``.
 
-        ``content``: of a state the start date of its try, of an XCom its value's.
+        ``content``: of a state the start date of its try, of an XCom its value's; ``key``: the XCom's.
         """
         record = {"e": "ack", "s": "airflow", "k": kind, "d": deployment, "r": region, "dag": dag, "run": "run1",
                   "t": self._wall(at), "c": content}
-        self.witness.append(record | ({} if kind == "dagrun" else {"task": task, "map": -1, "n": number}))
+        self.witness.append(record | ({} if kind == "dagrun" else {"task": task, "map": -1, "n": number,
+                                                                   "key": key}))
 
     def silence(self, site: str, since: float, until: float) -> None:
         """The witness hears nothing from a site, though it has power."""
@@ -363,7 +364,7 @@ def _identity(record: Mapping[str, Any]) -> tuple[Any, ...]:
         return ("object", record.get("key"))
     what = {"xcom": "xcom", "dagrun": "run", "run": "run"}.get(str(record.get("k") or record.get("f")), "ti")
     return (what, record.get("d"), record.get("dag"), record.get("run"), record.get("task"), record.get("map"),
-            record.get("n", record.get("try")) if what == "ti" else None)
+            record.get("n", record.get("try")) if what == "ti" else record.get("key"))
 
 
 def _content(identity: tuple[Any, ...]) -> int:

@@ -40,8 +40,10 @@ def brief(found: Interval | None) -> str:
 
 
 def rpo(found: Loss) -> str:
-    """An RPO with its bounds; where something was lost, it is never said to be nothing."""
-    return brief(found.rpo) if found.lost and found.rpo is not None and not found.rpo.low else figure(found.rpo)
+    """An RPO with its bounds: where nothing was lost, to what that is known."""
+    if not found.lost and found.rpo is not None and found.rpo.high is not None:
+        return f"nothing lost, known to {show_duration(found.rpo.high)}"
+    return figure(found.rpo)
 
 
 def count(found: Count | Interval | None) -> str:

@@ -10,7 +10,7 @@ epoch, site and Deployment:
   one before it, or at none;
 * **recovered later**: a look did not show it, the last one does;
 * **corrupted**: it is there with another content;
-* **misplaced**: it is in another Deployment's database;
+* **misplaced**: it is in another Deployment's database, and not in its own (a second copy counts as misplaced, too);
 * **duplicated**: a ledger row is there twice; **phantom**: one is there that nobody ever attempted.
 
 A record that was sent twice counts once. A task's success is there if the very try that was acknowledged is (by its
@@ -50,13 +50,14 @@ create or replace temp view ledger_held as
     select id << 40 | n as row, snapshot, held.d as found, writers.d as d, writers.wr as wr, n, c
     from held join writers on writers.d = coalesce(held.o, held.d) and writers.wr = held.wr where f = 'row';
 create or replace temp table airflow_acks as
-    select k, d, dag, run, coalesce(task, '') as task, coalesce(map, 0) as map, r, min(t) as t, c from (
-        select *, k = 'xcom' and t < max(t) over (partition by k, d, dag, run, task, map) as superseded
+    select k, d, dag, run, coalesce(task, '') as task, coalesce(map, 0) as map, coalesce(key, '') as key, r,
+           min(t) as t, c from (
+        select *, k = 'xcom' and t < max(t) over (partition by k, d, dag, run, task, map, key) as superseded
         from witness where e = 'ack' and s = 'airflow')
     where not superseded group by all;
 create or replace temp view airflow_held as
     select case f when 'run' then 'dagrun' when 'ti' then 'state' else f end as k, d, dag, run,
-           coalesce(task, '') as task, coalesce(map, 0) as map, c, snapshot
+           coalesce(task, '') as task, coalesce(map, 0) as map, coalesce(key, '') as key, c, snapshot
     from held where f in ('run', 'xcom') or f = 'ti' and state = 'success';
 create or replace temp table object_acks as
     select s, key, arg_max(coalesce(d, ''), t) as d, arg_max(r, t) as r, max(t) as t, arg_max(c, t) as c
@@ -81,11 +82,11 @@ insert into absent
     where a.e = 'ack' and a.t <= $began and (h.row is null or h.c is distinct from a.c)"""
 AIRFLOW = """
 insert into absent
-    select 'metadata', a.k, a.d, a.r, a.t, concat_ws(' ', a.k, a.dag, a.run, a.task, a.map), $look,
+    select 'metadata', a.k, a.d, a.r, a.t, concat_ws(' ', a.k, a.dag, a.run, a.task, a.map, nullif(a.key, '')), $look,
            case when a.k = 'xcom' and h.there then 'corrupted' else 'absent' end
     from airflow_acks a left join (
-        select k, d, dag, run, task, map, any_value(c) as c, true as there
-        from airflow_held where snapshot = $snapshot group by all) h using (k, d, dag, run, task, map)
+        select k, d, dag, run, task, map, key, any_value(c) as c, true as there
+        from airflow_held where snapshot = $snapshot group by all) h using (k, d, dag, run, task, map, key)
     where a.t <= $began and (h.there is null or a.k <> 'dagrun' and h.c is distinct from a.c)"""
 OBJECT = """
 insert into absent
@@ -192,14 +193,16 @@ def fates(history: History) -> dict[str, dict[str, Fates]]:
     counts: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
     examples: dict[tuple[str, str], dict[str, list[str]]] = defaultdict(dict)
     for row in tables.rows(f"""
-            select d, stream, fate, count(*) as count, list(concat_ws(': ', d, ident) order by t)[:{EXAMPLES}] as some
-            from fates where fate <> 'misplaced' group by d, stream, fate
+            select d, stream, if(fate = 'misplaced', 'elsewhere', fate) as fate, count(*) as count,
+                   list(concat_ws(': ', d, ident) order by t, ident)[:{EXAMPLES}] as some
+            from fates group by all
             union all
             select d, 'metadata', fate, count(distinct ident),
-                   list(distinct concat_ws(': ', d, ident))[:{EXAMPLES}]
+                   list_sort(list(distinct concat_ws(': ', d, ident)))[:{EXAMPLES}]
             from strange group by d, fate"""):
         counts[row["d"], row["stream"]][row["fate"]] = row["count"]
-        examples[row["d"], row["stream"]][row["fate"]] = row["some"]
+        if row["fate"] in FATES:
+            examples[row["d"], row["stream"]][row["fate"]] = row["some"]
     unknown = {row["d"]: row for row in tables.rows(
         "select d, count(*) as all, count(*) filter (there) as there from unanswered group by d")}
     names = {*history.fleet, *(d for d, _ in acked), *(d for d, _ in counts)}
@@ -224,8 +227,8 @@ def _fates(acked: Mapping[str, Any], counts: Mapping[str, int], examples: dict[s
            unknown: Mapping[str, int]) -> Fates:
     found = {fate: counts.get(fate, 0) for fate in FATES}
     acknowledged, unjudged = acked.get("acknowledged", 0), acked.get("unjudged", 0)
-    # A misplaced row may have a copy where it belongs: it is not held for that.
-    gone = found["lost"] + found["recovered_later"] + found["corrupted"] + found["misplaced"]
+    # Of a misplaced row there may be a copy where it belongs: that one is held.
+    gone = found["lost"] + found["recovered_later"] + found["corrupted"] + counts.get("elsewhere", 0)
     return Fates(acknowledged=acknowledged, held=max(0, acknowledged - unjudged - gone), unjudged=unjudged,
                  unknown=unknown.get("all", 0), unknown_held=unknown.get("there", 0), examples=examples, **found)
 

@@ -56,7 +56,7 @@ select move, stream, fates.d, part,
        count(*) filter (t <= seen and not (fates.r = reigns.r and t > since)) as earlier,
        count(*) filter (t <= seen and fate = 'recovered_later') as recovered,
        count(*) filter (t > seen) as stranded, max(t) filter (t > seen) as last_stranded,
-       list(concat_ws(' ', fates.d, ident) order by t)[:$some] as examples
+       list(concat_ws(' ', fates.d, ident) order by t, ident)[:$some] as examples
 from fates join reigns on reigns.move = fates.lost_at and reigns.d = fates.d
 where fate in ('lost', 'recovered_later') and (t <= seen or fates.r = reigns.r and t <= until) group by all
 """

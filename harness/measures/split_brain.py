@@ -85,7 +85,7 @@ def by_deployment(history: History) -> dict[str, SplitBrain]:
 def _rows(history: History) -> list[dict[str, Any]]:
     return history.tables.rows(f"""
         select kind, coalesce(d, '') as d, move, count(*) filter (not possible) as certain, count(*) as most,
-               list(concat_ws(' ', d, r, what) order by t)[:{EXAMPLES}] as examples
+               list(concat_ws(' ', d, r, what) order by t, what)[:{EXAMPLES}] as examples
         from intrusions group by all order by min(t)""")
 
 

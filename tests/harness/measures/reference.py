@@ -137,12 +137,10 @@ def counts(case: Case, deployment: str, kind: str) -> Counter[str]:
             found["unknown_held"] += any(item.write == write for item in last)
             continue
         found["acknowledged"] += 1
-        copied = any(item.write == write and item.found != deployment for look in case.looks for item in look.shows)
         outcome = fate(case, write)
-        if copied:
-            found["misplaced"] += 1  # wherever else it may be
-        elif outcome != "misplaced":
-            found[outcome] += 1
+        found[outcome] += outcome != "misplaced"
+    found["misplaced"] = len({(item.write, item.found) for look in case.looks for item in look.shows
+                              if item.write in mine and item.found != deployment})
     if kind == "row":
         found["phantom"] = len({number for look in case.looks for d, number in look.phantoms if d == deployment})
     return +found

@@ -85,7 +85,7 @@ def everything(story: Story, until: float = float("inf")) -> Facts:
 
 def _fact(told: dict[str, Any]) -> dict[str, Any]:
     """An acknowledged write as a look shows it."""
-    where = {name: told.get(name) for name in ("d", "dag", "run", "task", "map", "c") if name in told}
+    where = {name: told.get(name) for name in ("d", "dag", "run", "task", "map", "key", "c") if name in told}
     if told["s"] == "ledger":
         return {"f": "row", "d": told["d"], "wr": told["wr"], "n": told["n"], "c": told["c"]}
     if told["s"] in ("task-logs", "images"):

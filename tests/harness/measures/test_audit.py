@@ -143,6 +143,21 @@ def test_without_a_log_of_the_global_services_nobody_knows_of_writes_there(story
     assert (found.iam_writes, found.other_global_writes, found.left_site) == (None, None, 0)
 
 
+@pytest.mark.parametrize("at", [100.79, 106.1])
+def test_calls_before_the_request_and_after_the_end_are_not_counted(story: Story, at: float) -> None:
+    moved(story)
+    call(story, "secondary", 103)
+    call(story, "secondary", at)
+    assert audited(story).calls == 1
+
+
+def test_no_more_than_five_examples_are_shown(story: Story) -> None:
+    moved(story)
+    for number in range(9):
+        link(story, 102 + number / 10)
+    assert (audited(story).left_site, len(audited(story).examples)) == (9, 5)
+
+
 def test_examples_name_who_called_whom_in_the_order_of_time(story: Story) -> None:
     moved(story)
     link(story, 104)
@@ -158,6 +173,7 @@ def test_without_a_record_there_is_no_audit(story: Story, trouble: str) -> None:
     moved(story)
     if trouble == "no links":
         story.links.clear()
+        call(story, "secondary")
     if trouble == "no calls":
         story.links[:] = [told | {"caller": "primary"} for told in story.links]
     if trouble == "no end":

@@ -17,7 +17,7 @@ def told(story: Story, site: str, offset: float, way: float = 0.02, **more: Any)
         record.update(w=100 + offset + way, **more)
 
 
-@pytest.mark.parametrize(("seconds", "steps"), [(0.2, 0), (0.26, 1), (-0.26, 1), (-0.2, 0), (-30.0, 1)])
+@pytest.mark.parametrize(("seconds", "steps"), [(0.25, 0), (0.26, 1), (-0.26, 1), (-0.25, 0), (-30.0, 1)])
 def test_a_wall_clock_that_is_set_is_a_step_and_one_that_is_slewed_is_not(
     story: Story, seconds: float, steps: int
 ) -> None:

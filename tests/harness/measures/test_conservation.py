@@ -236,6 +236,17 @@ def test_of_an_xcom_that_was_written_again_the_last_value_counts(story: Story) -
     assert fates(story).corrupted == 1
 
 
+def test_xcoms_of_one_task_are_told_apart_by_their_keys(story: Story) -> None:
+    story.start("a")
+    story.airflow(90, "xcom", "t1", content=1, key="one")
+    story.airflow(91, "xcom", "t1", content=2, key="two")
+    story.airflow(92, "xcom", "t1", content=3, key="three")
+    shown = [xcom(content)[0] | {"key": key} for content, key in ((1, "one"), (9, "two"), (5, "another"))]
+    looked(story, (100, shown))
+    assert counts(fates(story)) == {"acknowledged": 3, "held": 1, "corrupted": 1, "lost": 1}
+    assert fates(story).examples["corrupted"] == ["a: xcom wide run1 t1 -1 two"]
+
+
 def test_xcoms_of_mapped_tasks_are_told_apart(story: Story) -> None:
     story.start("a")
     story.airflow(90, "xcom", "t1", content=1)
@@ -243,6 +254,24 @@ def test_xcoms_of_mapped_tasks_are_told_apart(story: Story) -> None:
     story.witness[-1]["map"] = 3
     looked(story, (100, [*xcom(1), xcom(2)[0] | {"map": 3}]))
     assert counts(fates(story)) == {"acknowledged": 2, "held": 2}
+
+
+def test_an_acknowledgement_that_was_told_again_counts_from_the_first(story: Story) -> None:
+    story.start("a")
+    story.airflow(90, "state", "t1", content=1000)
+    story.airflow(150, "state", "t1", content=1000)
+    looked(story, (100, []))
+    assert counts(fates(story)) == {"acknowledged": 1, "lost": 1}
+
+
+def test_examples_of_what_is_lost_are_the_first_few(story: Story) -> None:
+    story.start("a")
+    for number in range(9):
+        story.ack(90 - number, number)
+    looked(story, (100, rows(20, 21, 22, 23, 24, 25)))
+    found = fates(story)
+    assert found.examples["lost"] == [f"a: row {number} of west/w" for number in (8, 7, 6, 5, 4)]
+    assert found.examples["phantom"] == [f"a: row {number} of west/w" for number in (20, 21, 22, 23, 24)]
 
 
 def test_a_dag_run_is_held_whatever_its_state(story: Story) -> None:
@@ -366,7 +395,7 @@ def test_the_fleets_fates_are_the_sums_with_a_few_examples(story: Story) -> None
     assert set(found) == {"a", "b", "nobody"}
     whole = total(found, "metadata")
     assert (whole.acknowledged, whole.held, whole.lost) == (8, 1, 7)
-    assert len(whole.examples["lost"]) == conservation.EXAMPLES
+    assert len(whole.examples["lost"]) == 5
     assert total(found, "images") == Fates(**dict.fromkeys(Fates.model_fields.keys() - {"examples"}, 0))
 
 

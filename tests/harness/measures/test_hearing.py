@@ -155,9 +155,9 @@ def test_records_that_were_dropped_are_a_gap(story: Story, records: list[dict[st
 # -- the blind window ------------------------------------------------------------------------------------------------
 
 
-def ways(story: Story, *ways: float, event: str = "ack", **more: Any) -> float:
+def ways(story: Story, *ways: float, event: str = "ack", until: float = 200.0, **more: Any) -> float:
     story.witness = [{"e": event, "t": 100.0, "w": 100.0 + way, **more} for way in ways]
-    return hearing.blind(story.tables())
+    return hearing.blind(story.tables(), until)
 
 
 def test_the_blind_window_is_the_longest_that_a_record_took(story: Story) -> None:
@@ -180,3 +180,12 @@ def test_records_that_came_late_are_not_part_of_it(story: Story) -> None:
 
 def test_one_straggler_in_thousands_does_not_widen_it(story: Story) -> None:
     assert ways(story, *[0.1] * 2000, 7.0) == pytest.approx(0.1)
+
+
+def test_records_that_the_witness_had_after_something_was_broken_are_not_part_of_it(story: Story) -> None:
+    assert ways(story, 0.4, 0.1, until=100.4) == pytest.approx(0.1)
+    watched(story)
+    story.fault(150, asked=149)
+    story.request(151, "west", "east")
+    story.witness = [{"e": "ack", "t": at, "w": at + way, "r": "west"} for at, way in ((148.0, 0.5), (148.5, 0.6), (160.0, 0.7))]
+    assert past(story).blind_s == pytest.approx(0.5)

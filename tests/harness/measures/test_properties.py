@@ -73,17 +73,18 @@ def _looks(draw: st.DrawFn, writes: list[Write], names: list[str], at: float) ->
         how = draw(st.sampled_from(["held"] * 4 + ["absent"] * 3 + ["odd"]))
         if how == "absent":
             continue
-        # What may go wrong with a write is its own: with one it is the content, with another the place.
-        elsewhere = next((name for name in names if name != write.deployment), None)
-        if how == "odd" and write.kind == "row" and write.number % 2 and elsewhere and write.acked is not None:
+        if how == "held" or write.kind != "row":
+            shows.append(Shown(write, write.deployment, write.content + 10 * (how == "odd")))
+            continue
+        odd = draw(st.sampled_from(["corrupted", "misplaced", "copied", "twice", "one of two corrupted"]))
+        elsewhere = draw(st.sampled_from(names))
+        if odd in ("misplaced", "copied"):
             shows.append(Shown(write, elsewhere, write.content))
-            if write.number % 4 == 1:
-                shows.append(Shown(write, write.deployment, write.content))
-        elif how == "odd" and write.kind == "row" and write.number % 4 == 0:
-            shows.append(Shown(write, write.deployment, write.content, times=2))
-        else:
-            wrong = how == "odd" and write.acked is not None and not (write.kind == "row" and write.number % 2)
-            shows.append(Shown(write, write.deployment, write.content + 10 * wrong))
+        if odd != "misplaced" and (odd != "copied" or elsewhere != write.deployment):
+            shows.append(Shown(write, write.deployment, write.content + 10 * (odd == "corrupted"),
+                               times=2 if odd == "twice" else 1))
+        if odd == "one of two corrupted":
+            shows.append(Shown(write, write.deployment, write.content + 10))
     phantoms = draw(st.lists(st.tuples(st.sampled_from(names), st.integers(900, 903)), max_size=2, unique=True))
     return Seen(at, shows, phantoms)
 

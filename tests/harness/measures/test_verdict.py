@@ -83,6 +83,14 @@ def test_what_the_old_writer_acknowledged_after_the_fault_and_lost_is_held_again
     assert (target(result, "acknowledged after the fault, and lost").verdict, result.verdict) == (verdict, verdict)
 
 
+@pytest.mark.parametrize(("lost", "observed"), [
+    ([], "nothing lost, known to 1 s"), ([95], "5 s"), (range(90, 100), "at least 10 s")])
+def test_a_loss_of_nothing_says_to_what_it_is_known(lost: Any, observed: str) -> None:
+    story = outage(targets={"rpo": {"metadata": 60.0}})
+    forget_rows(story, "settled-1", lost)
+    assert target(story.result(), "RPO").observed == observed
+
+
 def test_nothing_stranded_is_no_target() -> None:
     assert [t.name for t in outage(targets={"rpo": {"metadata": 4.0}}).result().targets] == ["failover: RPO of metadata"]
 
@@ -368,7 +376,7 @@ def test_an_empty_record_is_no_pass() -> None:
 def test_a_measure_that_misses_what_was_planted_makes_the_run_inconclusive_and_is_named() -> None:
     planted = [Planted(violation="lost", measure="conservation", found=True),
                Planted(violation="stuck", measure="tasks", found=False)]
-    result = evaluate(outage().evidence(), Proof(planted=planted, seconds=0.1))
+    result = evaluate(outage().evidence(), Proof(planted=planted))
     assert (result.verdict, result.gaps) == (
         "INCONCLUSIVE", ["the measure tasks does not see a planted violation: stuck"])
     assert result.proof is not None
@@ -394,6 +402,29 @@ def test_each_deployment_has_a_result_of_its_own() -> None:
     assert [(e.number, e.site, e.inferred) for e in a.epochs] == [(0, "west", False), (2, "east", False)]
     assert (a.epochs[0].began, a.epochs[1].began, a.epochs[1].error_s) == (None, pytest.approx(104.9), pytest.approx(0.01))
     assert a.recoveries[0].restored
+
+
+@pytest.mark.parametrize(("targets", "reasons"), [
+    ({}, ["2 tasks duplicated", "2 tasks run against their retries"]),
+    ({"tasks-lost": 2, "writes-lost": 2, "split-brain-writes": 2, "tasks-duplicated": 2, "tasks-against-retries": 2}, []),
+    ({"tasks-lost": 1, "writes-lost": 1, "split-brain-writes": 7, "tasks-duplicated": 1, "tasks-against-retries": 1},
+     ["8 split-brain writes", "2 metadata writes lost", "2 tasks lost or stuck", "2 tasks duplicated",
+      "2 tasks run against their retries"]),
+])
+def test_a_deployment_fails_where_it_alone_is_beyond_what_the_fleet_may_have(
+    targets: dict[str, Any], reasons: list[str]
+) -> None:
+    story = outage("a", "b", targets=targets)
+    forget_rows(story, "settled-1", [98, 99], "a")
+    for name in ("t1", "t2"):
+        for at, number in ((120, 1), (121, 2)):
+            story.life("start", at, name, number=number, region="east" if targets.get("split-brain-writes") == 2 else "west")
+            story.life("effect", at, name, number=number, region="east" if targets.get("split-brain-writes") == 2 else "west")
+    story.snapshots["settled-1"] += held(tasks={("a", "wide", "run1", f"t{n}", -1): ("success", 2, 0) for n in (1, 2)}
+                                         | {("a", "wide", "run1", f"f{n}", -1): ("failed", 1, 0) for n in (1, 2)})
+    a, b = story.result().deployments
+    assert (a.reasons, a.verdict) == (reasons, "FAIL" if reasons else "PASS")
+    assert (b.reasons, b.verdict) == ([], "PASS")
 
 
 def test_a_deployment_that_was_never_restored_says_in_which_transition() -> None:
@@ -424,7 +455,7 @@ def test_a_deployment_that_does_not_move_has_no_recovery() -> None:
 
 
 @pytest.mark.parametrize(("figure", "text"), [
-    (Interval.at_least(10), "at least 10 s"), (exactly(0), "0 s"), (Interval(low=0, high=1.3), "0 s (at most 1.3 s)"),
+    (Interval.at_least(10), "at least 10 s"), (exactly(0), "0 s"), (Interval(low=0, high=1.3), "at most 1.3 s"),
     (Interval(low=5.1, high=7.2), "7.2 s (at least 5.1 s)"), (Interval(low=7.17, high=7.2), "7.2 s"),
     (exactly(300), "5 min"),
 ])
