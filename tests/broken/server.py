@@ -216,10 +216,10 @@ def no_scheduler() -> None:
     """Only API servers are inflated in the second region: nothing runs what was interrupted (XR-22)."""
     original = manifests._workload
 
-    def workload(name: str, meta: Any, command: Any, replicas: int, probe: Any) -> Any:
+    def workload(name: str, meta: Any, command: Any, replicas: int, probe: Any, **more: Any) -> Any:
         failed_over = Context.store.get(Cluster, Context.config.cluster_id)
         away = failed_over is not None and failed_over.workloads[Context.config.secondary.name]
-        return original(name, meta, command, 0 if away and name == "scheduler" else replicas, probe)
+        return original(name, meta, command, 0 if away and name == "scheduler" else replicas, probe, **more)
 
     replace(manifests, "_workload", workload)
 
