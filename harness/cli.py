@@ -149,6 +149,9 @@ def report(run_directory: Path) -> None:
     try:
         made = writer.write(run_directory)
     except FileNotFoundError as error:
+        if (run_directory / "evidence").exists():
+            click.echo(f"{run_directory} has lost its journal; nothing can be said of this run: {error}", err=True)
+            sys.exit(BROKEN)
         raise click.UsageError(f"{run_directory} holds no run: {error}") from error
     except DamagedRecord as error:
         click.echo(f"{run_directory} is not what the harness left; nothing can be said of this run:", err=True)

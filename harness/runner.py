@@ -209,7 +209,7 @@ class Runner:
             self.journal.close()
             return
         self.progress.say("removing the environment")
-        self.journal.append(CleanupIntent(), durable=True)
+        self._note_quietly(CleanupIntent())
         failed = self._attempt("environment", self.environment.down)
         left = self.environment.processes()
         there = os.path.exists(self.environment.directory)

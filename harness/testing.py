@@ -26,7 +26,7 @@ from typing import Any
 
 from harness.measures import Result, evaluate
 from harness.measures.timeline import Outage, outages
-from harness.record.events import Recorded, parse
+from harness.record.events import Recorded, RunStarted, parse
 from harness.record.evidence import DIRECTORY, Evidence, store
 from harness.record.journal import Event, Journal
 from harness.record.tables import BULK, Tables
@@ -297,7 +297,7 @@ class Story:
     def _beats(self) -> Facts:
         """Every site that has power says so, unless the story has it silent."""
         events = [_parsed(e) for e in self._whole() if e.kind not in BULK]
-        if not events:
+        if not events or (isinstance(events[0], RunStarted) and not events[0].beat_interval_s):
             return []
         off = outages(Evidence(events, Tables()))
         silent = [*self._silences, *((o.site, o.began, o.ended) for o in off if isinstance(o, Outage))]

@@ -20,6 +20,8 @@ from harness.record.tables import Tables
 STEP_S = 0.25
 """A wall clock that moves by more against the monotonic one, between two events, has been set. (Slewing is 0.5 ms a
 second: half an hour of it stays below.)"""
+SLEW = 0.0005
+"""Seconds a second by which a clock may be slewed without having been set."""
 WAY_S = 0.1
 """What a record may take on its way when everything is well; offsets are not told apart more finely."""
 
@@ -31,6 +33,15 @@ def steps(events: Sequence[Recorded]) -> list[str]:
         moved = (other.wall - one.wall) - (other.monotonic - one.monotonic)
         if abs(moved) > STEP_S:
             found.append(f"the wall clock was set by {moved:+.1f} s between records {one.record} and {other.record}")
+    if found or not events:
+        return found
+    # Many small steps are one large one.
+    first = events[0]
+    for event in events:
+        span = event.monotonic - first.monotonic
+        if abs(event.wall - first.wall - span) > STEP_S + SLEW * span:
+            return [f"the wall clock went {event.wall - first.wall - span:+.1f} s away from the monotonic one up to "
+                    f"record {event.record}"]
     return found
 
 

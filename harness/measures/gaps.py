@@ -58,8 +58,19 @@ def gaps(history: History) -> list[str]:
             found.append(f"{name}: the fleet was not looked at after it")
         elif move.snapshot not in evidence.snapshots:
             found.append(f"{name}: the databases were not looked at after it had settled")
-    looked = {e.snapshot for e in evidence.of(Looked)} | {e.snapshot for e in evidence.of(Settled)}
+    kept = {e.snapshot for e in evidence.of(Looked)}
+    looked = kept | {e.snapshot for e in evidence.of(Settled)}
     found += [f"nobody wrote down when the look {name} was taken" for name in evidence.snapshots if name not in looked]
+    found += [f"the look {name} was taken, and what it saw is not in the evidence"
+              for name in sorted(kept - set(evidence.snapshots))]
+    lost = history.tables.value("""
+        select count(*) from witness where e = 'ack' and (s is null or t is null or r is null
+            or s not in ('ledger', 'airflow', 'task-logs', 'images')
+            or (s = 'ledger' and (d is null or wr is null or n is null))
+            or (s in ('task-logs', 'images') and key is null)
+            or (s = 'airflow' and (k is null or d is null or run is null)))""")
+    if lost:
+        found.append(f"{lost} acknowledgements do not say of what they are")
     intents = len(evidence.of(FaultIntent))
     if intents and intents != len(evidence.of(FaultOutcome)):
         found.append("a fault was begun and nobody wrote down what came of it")

@@ -55,7 +55,7 @@ def silences(evidence: Evidence, sites: Sequence[str], outages: Sequence[Outage]
         off = [outage for outage in outages if outage.site == site]
         # Its clients start some time after the fleet is up, and after its power is back.
         heard = [t for t in beats[site] if up.wall < t <= end]
-        marks = [*heard, end] if heard else [up.wall, end]
+        marks = [min(up.wall + patience, heard[0]), *heard, end] if heard else [up.wall, end]
         for one, other in pairwise(marks):
             for began, ended in _with_power(one, other, off, patience):
                 if ended - began > patience:

@@ -209,7 +209,8 @@ def _carried(figures: Figures) -> Shown:
     """Everything that a Deployment is made of is there afterwards, and can be read through its own API."""
     looked, found = _checked("carried-over")(figures), figures.differences
     wrong = found.of_configuration("missing", "changed")
-    missing = [d for d in found.found if d.change == "missing" and d not in wrong]
+    missing = [d for d in found.found if d.change != "added" and d not in wrong]
+    lost = sum(by["metadata"].lost + by["metadata"].recovered_later for by in figures.fates.values())
     outcomes, shown = [looked.verdict], [looked.evidence]
     if wrong:
         outcomes.append(FAIL)
@@ -220,9 +221,9 @@ def _carried(figures: Figures) -> Shown:
         shown.append("no fingerprint was taken before and after")
     else:
         shown.append(f"{found.items} items compared")
-    if missing and figures.planned:
+    if missing and (figures.planned or not lost):
         outcomes.append(FAIL)
-        shown.append(f"{len(missing)} Dag runs, task instances and XComs are gone")
+        shown.append(f"{len(missing)} Dag runs, task instances and XComs are gone or changed, and no write was lost")
     elif missing:
         shown.append(f"{len(missing)} Dag runs, task instances and XComs had not been replicated (see the RPO)")
     broken = sum(getattr(by["metadata"], fate) for by in figures.fates.values()

@@ -42,7 +42,7 @@ select d, run, min_by(sent + ms / 1000, sent) as seen, min(scheduled) as schedul
        min_by(greatest($interval + (ms + late_ms) / 1000, sent + ms / 1000 - before), sent) as doubt
 from spaced
 where outcome = 'ok' and scheduled is not null and sent > $since
-    and (address is null or not list_contains($known, address) or list_contains($there, address))
+    and (address is null or len($known) = 0 or list_contains($there, address))
 group by d, run order by seen
 """
 """When each canary run was first seen to have succeeded, by probes whose hostname led to the right site."""
@@ -62,6 +62,21 @@ select d, max(gap) as gap from (
 group by d
 """
 """The longest time between two probes of a Deployment."""
+
+
+LAST_TWO = """
+select d, bool_and(outcome <> 'ok') as failing from (
+    select d, outcome from probes where sent < $until
+    qualify row_number() over (partition by d order by sent desc) <= 2)
+group by d
+"""
+DOWN = """
+with marked as (
+    select d, sent, outcome, count(*) filter (outcome = 'ok') over (partition by d order by sent) as oks
+    from probes where sent < $until)
+select d, min(sent) as first, max(sent) as last from marked where outcome <> 'ok' group by d, oks
+"""
+"""Each unbroken row of probes of a Deployment that were not answered well."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +103,8 @@ def up_at_end(history: History) -> dict[str, bool | None]:
     until = settled[-1].began + history.started.probe_interval_s
     span = RELAPSE_CANARIES * history.started.canary_interval_s + history.started.probe_interval_s
     watched = _watched(history, _gaps(history, until - span, until))
+    # Its last two probes failed: a canary that was seen a moment ago does not make it up.
+    failing = {row["d"]: row["failing"] for row in history.tables.rows(LAST_TWO, until=until)}
     found: dict[str, bool | None] = {}
     by_site: dict[str, dict[str, list[Sighting]]] = {}
     for name in history.fleet:
@@ -95,7 +112,28 @@ def up_at_end(history: History) -> dict[str, bool | None]:
         if site not in by_site:
             by_site[site] = _sightings(history, site, until - 2 * span, until)
         fresh = [s for s in by_site[site].get(name, ()) if s.seen >= until - span and s.scheduled >= until - 2 * span]
-        found[name] = True if fresh else False if watched.get(name) else None
+        found[name] = not failing.get(name, False) if fresh else False if watched.get(name) else None
+    return found
+
+
+def down_between(history: History) -> set[str]:
+    """The Deployments whose probes failed for longer than a relapse takes to be seen, while nothing moved.
+
+    Between the last look and the end of the record nobody promises anything; from a disrupting fault, or a request, to
+    the settled fleet it is the transition's own recovery time.
+    """
+    settled = [m for m in history.looks if not m.before]
+    if not settled:
+        return set()
+    span = RELAPSE_CANARIES * history.started.canary_interval_s + history.started.probe_interval_s
+    moving = [(min(m.fault_asked, m.asked), m.settled if m.settled is not None else m.until) for m in history.moves]
+    found: set[str] = set()
+    for row in history.tables.rows(DOWN, until=settled[-1].began):
+        parts = [(row["first"], row["last"])]
+        for began, ended in moving:
+            parts = [part for a, b in parts for part in ((a, min(b, began)), (max(a, ended), b)) if part[1] > part[0]]
+        if any(b - a > span for a, b in parts):
+            found.add(row["d"])
     return found
 
 

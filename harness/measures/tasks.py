@@ -41,11 +41,12 @@ with lives as (
            count(distinct coalesce(cl || '/' || q, t || '/' || r || '/' || n)) filter (e = 'effect') as effects
     from witness where e in ('start', 'effect') group by all),
 known as (
-    select d, dag, run, task, coalesce(map, -1) as map, min(look_began) as first_known
+    -- The least that was ever seen: clearing a task raises what it may.
+    select d, dag, run, task, coalesce(map, -1) as map, min(look_began) as first_known, min(retries) as retries
     from held join looks using (snapshot) where f = 'ti' group by all),
 last_known as (
     select d, dag, run, task, coalesce(map, -1) as map, any_value(state) as state, any_value("try") as tries,
-           any_value(retries) as retries, true as there
+           true as there
     from held where f = 'ti' and snapshot = $last group by all)
 select d, dag, run, task, map, last_effect, coalesce(starts, 0) as starts,
        coalesce(effects, 0) as effects, coalesce(state, 'none') as state, coalesce(tries, 0) as tries, retries,

@@ -1,7 +1,7 @@
 """When what happened: the moments from which every other figure is counted.
 
 * **t_fault**: when the fault was in force, *seen to be*, not asked for; the time between asking and seeing is
-  its error. A transition belongs to the fault of *its own* outage: the last disrupting one before its request
+  its error. A transition belongs to the fault of *its own* outage: the first disrupting one before its request
   that had not been healed, nor answered by a transition that came to its end. Where there is none, the transition
   is planned, and its t_fault is its t_request.
 * **t_request**: when the orchestrator accepted the request.
@@ -126,13 +126,14 @@ def _until(move: Move, later: Sequence[Move], end: float) -> float:
 
 def _own_fault(before: Sequence[Recorded]) -> FaultOutcome | None:
     """The disrupting fault that was still in force; ``before``: the events since one was answered."""
-    standing: FaultOutcome | None = None
+    standing: list[FaultOutcome] = []
     for event in before:
         if isinstance(event, FaultOutcome) and event.disrupts:
-            standing = event
-        elif isinstance(event, UndoOutcome) and standing is not None and _heals(event, standing, before):
-            standing = None
-    return standing
+            standing.append(event)
+        elif isinstance(event, UndoOutcome):
+            standing = [fault for fault in standing if not _heals(event, fault, before)]
+    # The outage began with the first of those that are still in force.
+    return standing[0] if standing else None
 
 
 def _heals(undone: UndoOutcome, fault: FaultOutcome, events: Sequence[Recorded]) -> bool:

@@ -26,6 +26,7 @@ from harness.record.events import Check, Cleanup, Failure, RunAborted, RunBroken
 from harness.record.evidence import Evidence
 
 NOT_MEASURED = "not measured"
+KNOWN = {"rto", "rpo", "split-brain-writes", "tasks-lost", "writes-lost", "tasks-duplicated", "tasks-against-retries"}
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ def _targets(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
                                        exactly(loss.stranded_s)))
         if not moves:
             found.append(_unjudged(f"RPO of {stream}", f"at most {show_duration(bound)}"))
+    found += [_unjudged(f"{name} (no such target)", str(bound)) for name, bound in targets.items() if name not in KNOWN]
     counts = {"split-brain-writes": ("split-brain writes", _split(figures)),
               "tasks-lost": ("tasks lost or stuck", _tasks_lost(figures)),
               "writes-lost": ("metadata writes lost", _writes_lost(figures))}
@@ -159,8 +161,10 @@ def _writes_lost(figures: Figures) -> Interval | None:
 
 def _expectations(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
     evidence = figures.history.evidence
-    found = [_never_restored(figures), _up_at_end(figures), _unexplained(figures, targets), *_strange(figures),
-             *_tasks(figures, targets)]
+    found = [_never_restored(figures), _up_at_end(figures), _up_between(figures), *_unexplained(figures, targets),
+             *_strange(figures), *_tasks(figures, targets)]
+    if targets.get("split-brain-writes") is None and figures.history.fleet:
+        found.append(_count("split-brain writes", None, figures.split.total))
     wrong = figures.differences.of_configuration("missing", "changed")
     if figures.differences.looks:
         found.append(_count("configuration lost or changed", 0, exactly(len(wrong)),
@@ -197,18 +201,34 @@ def _up_at_end(figures: Figures) -> Judgement | None:
                      verdict=FAIL if down else INCONCLUSIVE if unknown else PASS)
 
 
-def _unexplained(figures: Figures, targets: Mapping[str, Any]) -> Judgement | None:
-    """Writes that no fault accounts for: lost in a planned transition, or at none, or after the fault in the new site.
-
-    A target for all that is lost covers them, too.
-    """
-    if not figures.history.looks or targets.get("writes-lost") is not None:
+def _up_between(figures: Figures) -> Judgement | None:
+    """No Deployment is down for long while nothing moves and nothing that disrupts is in force."""
+    if not figures.history.looks:
         return None
-    lost = total(figures.fates, "metadata")
-    excused = sum(loss.lost + loss.stranded for move, losses in zip(figures.history.moves, figures.losses, strict=True)
-                  if not move.planned for loss in losses["metadata"].values())
-    return _count("metadata writes lost without a fault", 0, exactly(lost.lost + lost.recovered_later - excused),
-                  "; ".join(lost.examples.get("lost", [])[:2]))
+    down = sorted(figures.down_between)
+    return Judgement(name="every Deployment is up while nothing moves", asked="all",
+                     observed=f"down: {_names(down)}" if down else "none was down", verdict=FAIL if down else PASS)
+
+
+def _unexplained(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
+    """Writes of each stream that no fault accounts for: lost in a planned transition, or at none, or in the new site.
+
+    A target for all metadata writes that are lost covers those, too.
+    """
+    if not figures.history.looks:
+        return []
+    found = []
+    for stream in STREAMS:
+        if stream == "metadata" and targets.get("writes-lost") is not None:
+            continue
+        lost = total(figures.fates, stream)
+        excused = sum(loss.lost + loss.stranded
+                      for move, losses in zip(figures.history.moves, figures.losses, strict=True)
+                      if not move.planned for loss in losses[stream].values())
+        found.append(_count(f"{stream} writes lost without a fault", 0,
+                            exactly(max(0, lost.lost + lost.recovered_later - excused)),
+                            "; ".join(lost.examples.get("lost", [])[:2])))
+    return found
 
 
 def _strange(figures: Figures) -> list[Judgement]:

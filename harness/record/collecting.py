@@ -32,18 +32,28 @@ def collect(environment: Environment, output: Path, book: Journal) -> None:
                                began=epoch.began, error=epoch.error, source=epoch.source))
     for left_out in environment.epoch_gaps():
         book.append(Gap(reason=left_out))
-    unsent = [line for path in environment.spools() for line in path.read_text(errors="replace").splitlines()]
+    unsent = [line for path in environment.spools() for line in _lines_of(path)]
     sources = [("witness", "witness", environment.witness_log),
                ("links", "links", environment.link_log),
                ("usage", "usage", environment.usage_log)]
     sources += [("access", f"access-{role}-{path.parent.name}", path)
                 for role, paths in environment.access_logs().items() for path in paths]
     for table, name, source in sources:
-        if source.exists():
+        if not source.exists():
+            book.append(Gap(reason=f"there is no evidence {name}: {source.name} was never written"))
+        else:
             evidences.store(output, book, table, name, partial(copy_lines, source))
     if unsent:
         sent = _sent(output, {str(record.get("cl")) for line in unsent if (record := _record(line)) is not None})
         evidences.store(output, book, "witness", "witness-unsent", lambda path: _write_late(unsent, sent, path))
+
+
+def _lines_of(path: Path) -> list[str]:
+    """The lines of a client's spool; none of one that the client has just sent and removed."""
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
 
 
 def copy_lines(source: Path, target: Path) -> None:

@@ -2,9 +2,10 @@
 
 Each line is a JSON object ``{"n", "m", "t", "k", ..., "p", "h"}``: number, monotonic seconds,
 wall-clock seconds, kind, the event's own fields, the hash before and the hash of this line. The first
-one, of kind ``journal``, holds the format's number. Who changes, removes or reorders a line breaks the
+one, of kind ``journal``, holds the format's number. A line that was changed, removed or reordered breaks the
 chain, and :func:`read` says where; that nothing was cut off at the end is known from ``run.ended``, the
-last record of a run that came to its end.
+last record of a run that came to its end. The chain has no secret: it finds accidents, and whoever does not
+make it anew, not a forger.
 
 Announcements (an act that is about to happen, and how to undo it) are on disk before the act:
 ``append(..., durable=True)`` returns only after fsync. Observations are flushed to the kernel, which

@@ -43,8 +43,8 @@ targets:
   rpo: {metadata: 20s, task-logs: 1m}
   split-brain-writes: 0
   tasks-lost: 0
-  tasks-duplicated: 8
-  tasks-against-retries: 12
+  tasks-duplicated: 20
+  tasks-against-retries: 40
 """
 LOSSY = HEAD % ("XR-05", 60, 4000) + """\
   - load: {until: saturated}

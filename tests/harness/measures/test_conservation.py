@@ -75,6 +75,19 @@ def test_a_look_must_show_what_was_acknowledged_before_it_began(story: Story, at
     assert counts(fates(story)) == {"acknowledged": 1, fate: 1}
 
 
+@pytest.mark.parametrize(("at", "fate"), [(100.0, "lost"), (100.1, "unjudged")])
+@pytest.mark.parametrize("kind", ["state", "log", "image"])
+def test_the_same_holds_for_tasks_and_objects(story: Story, kind: str, at: float, fate: str) -> None:
+    story.start("a")
+    if kind == "state":
+        story.airflow(at, "state", "t1")
+    else:
+        (story.log if kind == "log" else story.image)(at, "k")
+    looked(story, (100, []))
+    stream = {"state": "metadata", "log": "task-logs", "image": "images"}[kind]
+    assert counts(fates(story, "" if kind == "image" else "a", stream)) == {"acknowledged": 1, fate: 1}
+
+
 def test_what_comes_after_one_look_must_be_in_the_next(story: Story) -> None:
     story.start("a")
     story.ack(150, 1)
@@ -163,6 +176,31 @@ def test_a_row_that_is_there_twice_is_duplicated_and_held(story: Story) -> None:
     assert counts(fates(story)) == {"acknowledged": 1, "held": 1, "duplicated": 1}
 
 
+def test_only_what_one_look_shows_twice_is_duplicated(story: Story) -> None:
+    story.start("a", "b")
+    for number in (1, 2, 3):
+        story.ack(90, number)
+    copy = held(more=[{"f": "row", "d": "b", "o": "a", "wr": "west/w", "n": 3}])
+    looked(story, (100, rows(1) * 2 + rows(2, 3) + copy), (200, rows(1, 2, 3)))
+    assert counts(fates(story)) == {"acknowledged": 3, "held": 3, "duplicated": 1, "misplaced": 1}
+    assert fates(story).examples["duplicated"] == ["a: row 1 of west/w twice"]
+
+
+def test_a_row_that_nobody_attempted_in_another_deployments_database_is_misplaced(story: Story) -> None:
+    story.start("a", "b")
+    looked(story, (100, held(more=[{"f": "row", "d": "b", "o": "a", "wr": "nobody/w", "n": 1}])))
+    assert counts(fates(story)) == {"misplaced": 1}
+
+
+def test_an_attempt_that_was_told_twice_is_one(story: Story) -> None:
+    story.start("a")
+    story.ack(90, 1)
+    story.witness.pop()
+    story.witness *= 2
+    looked(story, (100, rows(1)))
+    assert counts(fates(story)) == {"unknown": 1, "unknown_held": 1}
+
+
 def test_a_phantom_in_two_looks_is_one(story: Story) -> None:
     story.start("a")
     story.ack(90, 1)
@@ -186,14 +224,16 @@ def test_records_that_were_sent_twice_count_once_in_every_stream(story: Story) -
 
 def test_numbered_records_that_are_all_there_count_the_same(story: Story) -> None:
     story.start("a")
+    story.events[0].data["beat_interval_s"] = 0.0
     story.ack(90, 1)
     story.ack(90, 2)
+    story.log(90, "l")
+    story.airflow(90, "dagrun")
     for number, told in enumerate(story.witness, 1):
         told |= {"cl": "c", "q": number}
     looked(story, (100, rows(1)))
-    past = accounted(story)
-    past.tables.db.execute("delete from witness where cl is null")  # of the beats
-    assert counts(fates(story)) == {"acknowledged": 2, "held": 1, "lost": 1}
+    assert accounted(story).whole
+    assert counts(fates(story)) == {"acknowledged": 3, "held": 1, "lost": 2}
 
 
 # -- what Airflow acknowledged ----------------------------------------------------------------------------

@@ -146,6 +146,41 @@ def test_an_epoch_that_may_have_begun_just_before_the_request_is_its_own(story: 
     assert reigns(story)[1][-1] == 0
 
 
+@pytest.mark.parametrize(("began", "moves"), [
+    (99.99, [None]), (100, [0]), (199.9, [0]), (200, [1]), (205, [1])])
+def test_an_epoch_belongs_to_the_request_that_was_sent_before_it(
+    story: Story, began: float, moves: list[int | None]
+) -> None:
+    story.start("a")
+    story.request(101, "west", "east", sent=100)
+    story.request(201, "west", "east", sent=200)
+    story.epoch(began, "east", 2, error=0)
+    assert [move for *_, move in reigns(story)[1:]] == moves
+
+
+@pytest.mark.parametrize(("at", "epoch"), [
+    (99.9, None), (100, (1, "east", 100, 100, True, 0)), (199.9, (1, "east", 100, 199.9, True, 0)),
+    (200, (1, "east", 200, 200, True, 1))])
+def test_a_first_write_belongs_to_the_request_that_was_sent_before_it(
+    story: Story, at: float, epoch: tuple[object, ...] | None
+) -> None:
+    story.start("a")
+    story.request(101, "west", "east", sent=100)
+    story.request(201, "west", "east", sent=200)
+    story.ack(at, 1, region="east")
+    assert reigns(story)[1:] == ([epoch] if epoch else [])
+
+
+@pytest.mark.parametrize(("began", "first"), [(100, BEFORE), (100.1, 100.1)])
+def test_what_the_database_says_of_home_is_its_first_reign_up_to_the_request(
+    story: Story, began: float, first: float
+) -> None:
+    story.start("a")
+    story.request(101, "west", "east", sent=100)
+    story.epoch(began, "west", 7, error=0)
+    assert reigns(story)[-1][:3] == (7, "west", first)
+
+
 def test_an_epoch_of_the_next_request_is_not_this_ones(story: Story) -> None:
     story.start("a")
     story.request(101, "west", "east", sent=100)
@@ -232,6 +267,18 @@ def test_the_reign_that_is_left_began_when_the_site_last_came_to_reign(story: St
     found = past(story)
     assert [found.reign_before("a", move) for move in found.moves] == [BEFORE, 105.5, 205.5]
     assert found.reign_before("nobody", found.moves[0]) == 0
+
+
+@pytest.mark.parametrize(("accepted", "since"), [(105.5, 105.5), (105.4, BEFORE)])
+def test_a_reign_that_began_after_the_request_is_not_the_one_that_is_left(
+    story: Story, accepted: float, since: float
+) -> None:
+    story.start("a")
+    story.epoch(50, "east", 2, error=0)
+    story.epoch(105, "west", 3, error=0.5)
+    story.request(accepted, "west", "east", sent=99)
+    found = past(story)
+    assert found.reign_before("a", found.moves[0]) == since
 
 
 def test_looks_and_the_end_are_part_of_the_history(story: Story) -> None:

@@ -45,9 +45,9 @@ def test_a_site_that_was_never_heard_is_silent_from_the_begin(story: Story) -> N
     assert silences(story) == [("east", 2, 200)]
 
 
-def test_a_site_whose_clients_begin_later_is_not_silent_before(story: Story) -> None:
+def test_a_site_whose_clients_begin_late_is_silent_before_but_for_their_start(story: Story) -> None:
     watched(story).silence("east", 0, 100)
-    assert silences(story) == []
+    assert silences(story) == [("east", 18, 100)]
 
 
 def test_a_site_without_power_is_not_silent_and_has_some_time_to_speak_again(story: Story) -> None:
@@ -188,4 +188,6 @@ def test_records_that_the_witness_had_after_something_was_broken_are_not_part_of
     story.fault(150, asked=149)
     story.request(151, "west", "east")
     story.witness = [{"e": "ack", "t": at, "w": at + way, "r": "west"} for at, way in ((148.0, 0.5), (148.5, 0.6), (160.0, 0.7))]
+    assert past(story).blind_s == pytest.approx(0.5)
+    story.request(300, "east", "west")  # what came between two transitions came after something was broken
     assert past(story).blind_s == pytest.approx(0.5)

@@ -114,12 +114,12 @@ def test_a_fault_that_disrupts_nothing_is_no_outage(story: Story) -> None:
     assert found(story)[0].planned
 
 
-def test_the_last_of_several_faults_is_the_one_that_counts(story: Story) -> None:
+def test_the_first_of_several_faults_that_stand_is_the_one_that_counts(story: Story) -> None:
     story.start("a")
     story.fault(90, fault="partition")
     story.fault(100)
     story.request(200, "west", "east")
-    assert found(story)[0].fault_seen == 100
+    assert found(story)[0].fault_seen == 90
 
 
 def test_a_fault_that_was_answered_is_not_that_of_the_next_transition(story: Story) -> None:
@@ -153,8 +153,19 @@ def test_a_transition_lasts_until_the_next_ones_fault_or_the_end(story: Story) -
     story.fault(200, asked=198, role="secondary")
     story.request(210, "east", "west")
     story.complete(220)
-    story.end(300)
-    assert [move.until for move in found(story)] == [198, 300]
+    story.event(300, "cleanup", outcome="done")
+    story.event(301, "run.ended")
+    assert [move.until for move in found(story)] == [198, 301]
+
+
+def test_of_several_answers_the_last_one_counts(story: Story) -> None:
+    story.start("a")
+    for at, (source, target) in ((100, ("west", "east")), (200, ("east", "west"))):
+        story.fault(at, fault=f"partition-{at}")
+        story.request(at + 1, source, target)
+        story.complete(at + 6)
+    story.request(300, "west", "east")
+    assert [(move.fault_seen, move.planned) for move in found(story)] == [(100, False), (200, False), (300, True)]
 
 
 def test_deployments_that_are_asked_for_one_by_one_answer_the_same_fault(story: Story) -> None:
@@ -221,6 +232,23 @@ def test_each_look_knows_the_latest_transition_before_it(story: Story) -> None:
                      (2, "before-3", 190, "east", True, 0), (3, "settled-4", 240, "", False, 1)]
 
 
+@pytest.mark.parametrize(("began", "move"), [(101.0, None), (101.1, 0)])
+def test_a_look_comes_after_a_transition_that_was_accepted_before_it_began(
+    story: Story, began: float, move: int | None
+) -> None:
+    story.start("a")
+    story.request(101, "west", "east")
+    story.settle(began, held())
+    evidence = story.evidence()
+    assert looks(evidence, moves(evidence, ("a",)))[0].move == move
+
+
+def test_a_look_of_which_nobody_wrote_down_when_it_was_taken_is_of_no_time(story: Story) -> None:
+    story.start("a")
+    story.snapshots["x"] = held()
+    assert [(look.began, look.site, look.before) for look in looks(story.evidence(), [])] == [(0, "", True)]
+
+
 def test_a_look_at_the_end_of_a_settling_begins_when_it_was_begun(story: Story) -> None:
     story.start("a")
     story.settle(140, held())
@@ -234,7 +262,8 @@ def test_a_site_is_without_power_from_the_asking_to_the_healing(story: Story) ->
     story.fault(100, asked=98)
     story.fault(110, role="secondary")
     story.heal(150)
-    story.end(200)
+    story.event(190, "cleanup", outcome="done")
+    story.event(200, "run.ended")
     assert outages(story.evidence()) == [Outage("west", 98, 150), Outage("east", 110, 200)]
 
 

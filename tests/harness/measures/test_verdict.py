@@ -164,9 +164,12 @@ def test_stuck_tasks_and_stuck_dag_runs_count_as_lost() -> None:
 
 
 def test_everything_that_holds_unnamed_is_in_the_result() -> None:
-    expected = ["every Deployment is restored", "every Deployment is up at the end", "metadata writes lost without a fault",
+    expected = ["every Deployment is restored", "every Deployment is up at the end",
+                "every Deployment is up while nothing moves", "metadata writes lost without a fault",
+                "task-logs writes lost without a fault", "images writes lost without a fault",
                 "writes corrupted", "writes misplaced", "writes duplicated", "writes phantom",
-                "tasks duplicated (more than one side effect)", "tasks run against their retries"]
+                "tasks duplicated (more than one side effect)", "tasks run against their retries",
+                "split-brain writes"]
     result = outage(targets={}).result()
     assert [(e.name, e.verdict) for e in result.expectations] == [(name, "PASS") for name in expected]
 
@@ -226,7 +229,7 @@ def test_without_a_look_nothing_is_expected_of_writes_and_tasks() -> None:
     story = outage(targets={})
     story.snapshots.clear()
     result = story.result()
-    assert [e.name for e in result.expectations] == ["every Deployment is restored"]
+    assert [e.name for e in result.expectations] == ["every Deployment is restored", "split-brain writes"]
     assert result.exit_code == ExitCode.INCONCLUSIVE
 
 

@@ -1,0 +1,137 @@
+"""What nobody should have to ask for: each of these once ended PASS, because no target named it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.testing import Story
+from tests.harness.measures.runs import change, everything, forget, outage, reign, round_trip
+
+
+def quiet(until: int = 200) -> Story:
+    """A run in which nothing breaks, with the targets of the drill that expects nothing."""
+    story = Story()
+    story.start("a", targets={"split-brain-writes": 0, "tasks-lost": 0, "writes-lost": 0})
+    reign(story, "west", 5, until)
+    story.settle(until, everything(story))
+    return story
+
+
+def logs_are_lost() -> Story:
+    story = quiet()
+    forget(story, "settled-1", lambda fact: fact["f"] == "log")
+    return story
+
+
+def images_of_the_new_site_are_lost() -> Story:
+    story = outage()
+    keys = {told["key"] for told in story.witness if told.get("s") == "images" and told["r"] == "east"}
+    forget(story, next(reversed(story.snapshots)), lambda fact: fact.get("key") in keys)
+    return story
+
+
+def a_planned_move_loses_logs() -> Story:
+    story = round_trip(targets={"rto": 3600.0, "writes-lost": 0, "split-brain-writes": 0, "tasks-lost": 0})
+    forget(story, next(reversed(story.snapshots)), lambda fact: fact["f"] == "log")
+    return story
+
+
+def a_deployment_is_down_while_nothing_moves() -> Story:
+    story = quiet(400)
+    for event in story.events:
+        if event.kind == "probe" and 100 < event.monotonic < 300:
+            event.data.update(outcome="failed", canary=None)
+    return story
+
+
+def the_last_probes_fail() -> Story:
+    story = quiet()
+    for event in story.events:
+        if event.kind == "probe" and event.monotonic > 190:
+            event.data.update(outcome="failed", canary=None)
+    return story
+
+
+def a_second_writer_where_no_target_names_it() -> Story:
+    story = outage(targets={"rto": 3600.0})
+    look = next(reversed(story.snapshots))
+    story.ack(130, 9001)
+    story.snapshots[look] = [*story.snapshots[look], {"f": "row", "d": "a", "wr": "west/w", "n": 9001}]
+    return story
+
+
+
+
+FAILS: list[Callable[[], Story]] = [
+    logs_are_lost, images_of_the_new_site_are_lost, a_planned_move_loses_logs, a_deployment_is_down_while_nothing_moves,
+    the_last_probes_fail, a_second_writer_where_no_target_names_it]
+
+
+@pytest.mark.parametrize("told", FAILS, ids=lambda told: told.__name__)
+def test_what_nobody_named_fails_all_the_same(told: Callable[[], Story]) -> None:
+    assert told().result().verdict == "FAIL"
+
+
+def test_the_same_runs_without_the_trouble_pass() -> None:
+    for story in (quiet(), quiet(400), outage(), round_trip()):
+        result = story.result()
+        assert (result.verdict, result.reasons) == ("PASS", [])
+
+
+def a_standby_that_begins_to_speak_late() -> Story:
+    story = outage()
+    story.silence("east", 0, 104.9)
+    return story
+
+
+def a_clock_that_is_dragged_away() -> Story:
+    story = quiet()
+    for index, event in enumerate(story.events):
+        story.events[index] = type(event)(event.number, event.monotonic, event.wall - 0.1 * index, event.kind, event.data)
+    return story
+
+
+def a_target_that_does_not_exist() -> Story:
+    story = quiet()
+    change(story, "run.started", targets={"writes-lost": 0, "tasks-stuck": 0})
+    return story
+
+
+def an_acknowledgement_of_nothing() -> Story:
+    story = quiet()
+    story.witness.append({"e": "ack", "s": "ledger", "d": "a", "r": "west", "wr": None, "n": 1, "t": 50.0})
+    return story
+
+
+def a_look_without_its_file() -> Story:
+    story = quiet()
+    story.event(199, "looked", snapshot="before-9", site="west", began=199, ended=199)
+    return story
+
+
+def names_that_lead_to_nobody() -> Story:
+    story = outage()
+    change(story, "fleet.up", addresses={"10.0.0.1": "west", "10.0.0.2": "east"})
+    change(story, "probe", address="6.6.6.6")
+    return story
+
+
+OPEN: list[Callable[[], Story]] = [
+    a_standby_that_begins_to_speak_late, a_clock_that_is_dragged_away, a_target_that_does_not_exist,
+    an_acknowledgement_of_nothing, a_look_without_its_file, names_that_lead_to_nobody]
+
+
+@pytest.mark.parametrize("told", OPEN, ids=lambda told: told.__name__)
+def test_what_nobody_can_know_is_no_pass(told: Callable[[], Story]) -> None:
+    assert told().result().verdict != "PASS"
+
+
+def test_an_outage_begins_with_the_first_fault_that_still_stands() -> None:
+    story = Story()
+    story.start("a", targets={"rto": 60.0})
+    reign(story, "west", 5, 100)
+    story.event(100, "fault.outcome", fault="partition", disrupts=True, in_force=100, undo={"mend": "one"})
+    story.event(900, "fault.outcome", fault="region-outage", disrupts=True, in_force=900,
+                parameters={"region": "primary"}, undo={"restore-region": "primary"})
+    story.event(901, "trigger.accepted", kind="failover", at=901, source="west", target="east")
+    assert story.result().transitions[0].t_fault == 100
