@@ -105,7 +105,8 @@ def _audited(what: str, text: str) -> Proof:
         values = [None if audit is None else getattr(audit, what) for audit in figures.audits]
         total = sum(value for value in values if value is not None)
         if total:
-            examples = [e for audit in figures.audits if audit for e in audit.examples]
+            examples = [e for audit in figures.audits if audit for e in audit.examples
+                        if (" iam " in e) == (what == "iam_writes")]
             return Shown(FAIL, f"{total} {text}: {'; '.join(examples[:2])}")
         if not values or None in values:
             return Shown(INCONCLUSIVE, f"{text}: the network and the servers left no record")
@@ -237,12 +238,13 @@ def _carried(figures: Figures) -> Shown:
 def _retries(figures: Figures) -> Shown:
     measured = [t for t in figures.tasks if t is not None]
     flying = sum(t.in_flight for t in measured)
-    if not measured or not flying:
+    stuck = sum(t.stuck for t in measured)
+    if not measured or not (flying or stuck):
         return Shown(INCONCLUSIVE, "no task was in flight at any fault, or none was followed")
     names = ("survived", "retried", "lost", "stuck", "duplicated", "against_retries")
     counts = {name: sum(getattr(t, name) for t in measured) for name in names}
     shown = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count)
-    return Shown(PASS if counts["stuck"] == 0 else FAIL, f"of {sum(t.met for t in measured)} tasks met, {flying} of"
+    return Shown(FAIL if stuck else PASS, f"of {sum(t.met for t in measured)} tasks met, {flying} of"
                  f" them in flight: {shown}")
 
 

@@ -66,6 +66,7 @@ select d, dag, run, task, map, n from (
 """Task instances whose latest try had started and not yet had its effect."""
 RUNS = """
 select d, dag, run from held where f = 'run' and snapshot = $last and state not in ('success', 'failed')
+order by d, dag, run
 """
 
 
@@ -103,7 +104,8 @@ def follow(history: History) -> list[Task] | None:
     tables.db.execute(FOLLOWED, {"last": last.snapshot})
     young = last.began - YOUNG_CANARIES * history.started.canary_interval_s
     found = []
-    for row in tables.rows("select * from followed where first <= $until", until=last.began):
+    for row in tables.rows(
+            "select * from followed where first <= $until order by first, d, dag, run, task, map", until=last.began):
         if row["dag"] == CANARY and row["first"] > young and row["state"] not in ("failed", "upstream_failed"):
             continue
         found.append(_task(row))

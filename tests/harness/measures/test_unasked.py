@@ -126,6 +126,15 @@ def test_what_nobody_can_know_is_no_pass(told: Callable[[], Story]) -> None:
     assert told().result().verdict != "PASS"
 
 
+def test_tasks_that_are_stuck_break_the_claim_of_retries_though_none_was_in_flight() -> None:
+    story = outage(proves=["XR-22"])
+    story.life("start", 110, "late", region="east")
+    look = next(reversed(story.snapshots))
+    story.snapshots[look] = [*story.snapshots[look], {
+        "f": "ti", "d": "a", "dag": "wide", "run": "run1", "task": "late", "map": -1, "state": "running", "try": 1}]
+    assert [claim.verdict for claim in story.result().claims] == ["FAIL"]
+
+
 def test_an_outage_begins_with_the_first_fault_that_still_stands() -> None:
     story = Story()
     story.start("a", targets={"rto": 60.0})
