@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.cli import main
+from harness.record.events import RunStarted
 from harness.record.journal import Journal
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,7 @@ def test_a_directory_without_a_run_is_bad_usage(tmp_path: Path) -> None:
 
 def test_a_report_of_a_tampered_journal_is_refused(tmp_path: Path) -> None:
     book = Journal(tmp_path)
-    book.append("run.started", run_id="x")
+    book.append(RunStarted(run_id="x"))
     book.close()
     book.path.write_text(book.path.read_text().replace('"x"', '"y"'))
     result = drill("report", str(tmp_path))
@@ -67,8 +68,15 @@ def test_a_report_of_a_tampered_journal_is_refused(tmp_path: Path) -> None:
     assert "cannot be trusted" in result.output
 
 
+def test_a_run_whose_journal_is_gone_is_damaged_and_not_bad_usage(tmp_path: Path) -> None:
+    (tmp_path / "evidence").mkdir()
+    result = drill("report", str(tmp_path))
+    assert result.exit_code == 4
+    assert "has lost its journal" in result.output
+
+
 def test_an_output_that_holds_a_run_already_is_not_overwritten(tmp_path: Path) -> None:
-    Journal(tmp_path).append("run.started", run_id="x")
+    Journal(tmp_path).append(RunStarted(run_id="x"))
     before = (tmp_path / "journal.jsonl").read_text()
     result = drill("run", str(ROOT / "drills/healthy.yaml"), "--output", str(tmp_path))
     assert result.exit_code == 2
