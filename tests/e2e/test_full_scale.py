@@ -30,6 +30,7 @@ def joined_from_elsewhere(home: Home) -> subprocess.Popen[str]:
     return home.drill("worker", str(found[0]))
 
 
+@pytest.mark.timeout(1500)
 def test_the_full_size_drill_reduced_to_a_fifth_passes_with_its_load_spread_over_workers_here_and_elsewhere(
     home: Home,
 ) -> None:
@@ -44,7 +45,7 @@ def test_the_full_size_drill_reduced_to_a_fifth_passes_with_its_load_spread_over
 
     drilling = home.drill("run", file, "--output", "out", "--workers", "1+1")
     worker = joined_from_elsewhere(home)
-    code = drilling.wait(800)
+    code = drilling.wait(1300)
     assert worker.wait(30) == 0, home.output
     made = json.loads((home.path / "out" / "report.json").read_text())
 
