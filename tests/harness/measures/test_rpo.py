@@ -322,3 +322,107 @@ def test_a_run_without_a_transition_has_no_losses() -> None:
     story.settle(140, [])
     assert rpo.losses(accounted(story)) == []
     assert past(story).moves == []
+
+
+# -- the very bounds ------------------------------------------------------------------------------------------
+
+
+def back_and_forth(*looks: list[dict[str, object]]) -> Story:
+    """West reigns until 105, east until 205, west until 305: faults at 100, 200, 300, the epochs known exactly."""
+    story = Story()
+    story.start("a")
+    for index, (source, target) in enumerate([("west", "east"), ("east", "west"), ("west", "east")]):
+        at = 100 * (index + 1)
+        story.fault(at, fault=f"partition-{at}")
+        story.request(at + 1, source, target)
+        story.epoch(at + 5, target, index + 2, error=0)
+        story.complete(at + 6)
+    for index, facts in enumerate(looks):
+        story.settle(100 * (index + 1) + 40, list(facts))
+    return story
+
+
+def test_a_write_at_the_very_fault_came_before_it() -> None:
+    story = back_and_forth([])
+    story.ack(100, 1)
+    found = loss(story)
+    assert (found.acknowledged, found.lost, found.stranded) == (1, 1, 0)
+    assert same(found.rpo, 0, None)
+    later = held({("a", "west/w", 1)})
+    story = back_and_forth([], later)
+    story.ack(100, 1)
+    assert (loss(story).lost, loss(story).recovered_later) == (1, 1)
+
+
+def test_a_write_at_the_very_end_of_the_reign_is_stranded() -> None:
+    story = back_and_forth([])
+    for at, number in ((105, 1), (105.1, 2)):
+        story.ack(at, number)
+    assert (loss(story).stranded, loss(story).stranded_s) == (1, 5)
+
+
+def test_a_write_at_the_very_begin_of_the_reign_is_of_the_one_before() -> None:
+    story = back_and_forth()
+    story.ack(205, 1)
+    story.ack(205.1, 2)
+    kept = held({("a", "west/w", 1), ("a", "west/w", 2)})
+    for index, facts in enumerate(([], kept, kept)):
+        story.settle(100 * (index + 1) + 40, facts)
+    found = loss(story, move=2)
+    assert found.acknowledged == 1
+    assert same(found.rpo, 0, 300 - 205.1 + ERROR + BLIND)
+
+
+def test_the_same_site_in_an_earlier_reign_is_not_this_one() -> None:
+    kept = held({("a", "west/w", 1)})
+    story = back_and_forth(kept, kept, kept)
+    story.ack(90, 1)
+    found = loss(story, move=2)
+    assert (found.acknowledged, found.rpo) == (0, None)
+
+
+def test_what_the_same_site_wrote_in_an_earlier_reign_and_now_lost_counts() -> None:
+    both = held({("a", "west/w", 1), ("a", "west/w", 2)})
+    story = back_and_forth(held({("a", "west/w", 1)}), both, held({("a", "west/w", 2)}))
+    story.ack(90, 1)
+    story.ack(250, 2)
+    found = loss(story, move=2)
+    assert (found.acknowledged, found.lost) == (2, 1)
+    assert same(found.rpo, 300 - 90 - ERROR, None)
+
+
+def test_the_oldest_write_of_all_parts_is_the_one_that_counts(story: Story) -> None:
+    story.start("a")
+    story.epoch(105, "east", 2)
+    story.ack(91, 1)
+    story.airflow(95, "state", "t1", content=5)
+    story.ack(93, 2)
+    story.failover(100, 101, 106, 140, held({("a", "west/w", 2)}))
+    found = loss(story)
+    assert (found.lost, found.parts) == (2, {"ledger": 1, "state": 1})
+    assert same(found.rpo, 9 - ERROR, None)  # what survives is younger than the oldest that is lost
+
+
+def test_a_part_that_lost_nothing_before_the_fault_does_not_open_the_window(story: Story) -> None:
+    story.start("a")
+    story.epoch(105, "east", 2)
+    story.ack(90, 1)
+    story.ack(95, 2)
+    story.airflow(102, "state", "t1")
+    story.airflow(103, "xcom", "t1")
+    story.failover(100, 101, 106, 140, held({("a", "west/w", 1)}))
+    found = loss(story)
+    assert (found.lost, found.stranded, found.stranded_s) == (1, 2, pytest.approx(3))
+    assert same(found.rpo, 5 - ERROR, 5 + ERROR)
+
+
+def test_images_count_from_the_first_deployment_that_a_site_came_to_have(story: Story) -> None:
+    story.start("a", "b")
+    story.request(101, "west", "east")
+    story.epoch(105, "east", 2, "a", error=0)
+    story.epoch(125, "east", 2, "b", error=0)
+    story.request(201, "east", "west")
+    story.epoch(205, "west", 3, error=0)
+    story.image(110, "i", region="east")
+    story.settle(240, [{"f": "image", "key": "i"}])
+    assert loss(story, "images", move=1).acknowledged == 1

@@ -371,3 +371,98 @@ def test_a_drill_that_never_settled_says_nothing_of_its_end(story: Story) -> Non
     story.look(150, held())
     story.probes(100, 204, "a")
     assert ended(story) is None
+
+
+# -- what lies before the fault and after the settling ----------------------------------------------------------
+
+
+def test_failures_before_the_fault_and_after_the_settling_are_not_its_own(story: Story) -> None:
+    moved(story)
+    failing(story, 80, 100.5)
+    story.probes(102, 200, "a")
+    failing(story, 200, 240)
+    assert same(recovery(story).api, 0, 2)
+
+
+@pytest.mark.parametrize("probes", [[(60, 140), (202, 260)], [(60, 100), (130, 260)]])
+def test_probes_before_the_fault_and_after_the_settling_watch_nothing(
+    story: Story, probes: list[tuple[int, int]]
+) -> None:
+    moved(story)
+    for span in probes:
+        failing(story, *span)
+    assert recovery(story).rto is None
+
+
+def test_a_success_after_the_settling_is_no_recovery(story: Story) -> None:
+    moved(story)
+    failing(story, 101, 200)
+    story.probes(200, 240, "a")
+    assert not recovery(story).restored
+
+
+def test_the_probe_before_a_sighting_may_have_come_before_the_fault(story: Story) -> None:
+    moved(story)
+    story.events = [event for event in story.events if event.kind != "epoch"]
+    story.epoch(101, "east", 2, error=0)
+    story.probe(96, "a", ok=False)
+    story.probe(103, "a", scheduled=102)
+    story.probes(105, 202, "a")
+    assert same(recovery(story).rto, 0, 3.01)
+
+
+# -- between transitions ----------------------------------------------------------------------------------------------
+
+
+def answering(story: Story, since: int, until: int, *gaps: tuple[float, float]) -> None:
+    """Probes every 2 s, failed within the gaps."""
+    for at in range(since, until, 2):
+        down = any(a <= at <= b for a, b in gaps)
+        story.probe(at, "a", ok=not down, scheduled=None if down else at - 1)
+
+
+@pytest.mark.parametrize(("gap", "down"), [((20, 52), set()), ((20, 54), {"a"})])
+def test_a_deployment_is_down_between_moves_when_its_probes_fail_for_more_than_a_relapse(
+    story: Story, gap: tuple[float, float], down: set[str]
+) -> None:
+    settled(story)
+    answering(story, 4, 202, gap)
+    assert rto.down_between(past(story)) == down
+
+
+@pytest.mark.parametrize("gap", [(99, 139), (80, 115), (125, 172)])
+def test_what_fails_from_the_fault_to_the_settling_is_the_transitions_own(story: Story, gap: tuple[float, float]) -> None:
+    moved(story, settled=140, asked=99)
+    story.settle(400, held())
+    answering(story, 4, 402, gap)
+    assert rto.down_between(past(story)) == set()
+
+
+@pytest.mark.parametrize("gap", [(60, 115), (125, 175), (60, 180)])
+def test_what_fails_longer_before_the_fault_or_after_the_settling_is_not(story: Story, gap: tuple[float, float]) -> None:
+    moved(story, settled=140, asked=99)
+    story.settle(400, held())
+    answering(story, 4, 402, gap)
+    assert rto.down_between(past(story)) == {"a"}
+
+
+def test_one_answer_between_failures_is_an_answer(story: Story) -> None:
+    settled(story)
+    answering(story, 4, 202, (20, 50), (54, 84))
+    assert rto.down_between(past(story)) == set()
+
+
+def test_after_the_last_look_and_without_one_nobody_promises_anything(story: Story) -> None:
+    settled(story)
+    answering(story, 4, 402, (190, 400))
+    assert rto.down_between(past(story)) == set()
+    story.events = [event for event in story.events if event.kind != "settled"]
+    story.snapshots.clear()
+    assert rto.down_between(past(story)) == set()
+
+
+@pytest.mark.parametrize(("failing_since", "up"), [(199, False), (200, True), (202, True)])
+def test_a_deployment_whose_last_two_probes_failed_is_not_up(story: Story, failing_since: float, up: bool) -> None:
+    settled(story)  # the last two before 202 are at 198 and 200
+    answering(story, 160, 210, (failing_since - 1.5, 999))
+    assert ended(story) is up
