@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.visible import visible
+
 if TYPE_CHECKING:
     from harness.loader import LoadedDrill
 
@@ -65,7 +67,7 @@ def worker(file: str, through: str | None) -> None:
     try:
         sys.exit(work(file, through))
     except WorkerFailed as error:
-        click.echo(str(error), err=True)
+        _echo(str(error), err=True)
         sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
@@ -83,9 +85,9 @@ def validate(files: tuple[Path, ...]) -> None:
             loaded = load(file)
         except InvalidDrill as error:
             wrong += 1
-            click.echo(str(error), err=True)
+            _echo(str(error), err=True)
         else:
-            click.echo(f"{file}: valid ({len(loaded.drill.phases)} phases)")
+            _echo(f"{file}: valid ({len(loaded.drill.phases)} phases)")
     sys.exit(BAD_INPUT if wrong else 0)
 
 
@@ -96,7 +98,7 @@ def plan(file: Path) -> None:
     loaded = _load_or_exit(file)
     from harness import planning
 
-    click.echo(planning.describe(loaded))
+    _echo(planning.describe(loaded))
 
 
 @main.command("list")
@@ -105,7 +107,7 @@ def list_drills(claims: bool) -> None:
     """List the drills of the library."""
     from harness import planning
 
-    click.echo(planning.claims_table(LIBRARY) if claims else planning.library_table(LIBRARY))
+    _echo(planning.claims_table(LIBRARY) if claims else planning.library_table(LIBRARY))
 
 
 @main.command()
@@ -150,23 +152,23 @@ def report(run_directory: Path) -> None:
         made = writer.write(run_directory)
     except FileNotFoundError as error:
         if (run_directory / "evidence").exists():
-            click.echo(f"{run_directory} has lost its journal; nothing can be said of this run: {error}", err=True)
+            _echo(f"{run_directory} has lost its journal; nothing can be said of this run: {error}", err=True)
             sys.exit(BROKEN)
         raise click.UsageError(f"{run_directory} holds no run: {error}") from error
     except DamagedRecord as error:
-        click.echo(f"{run_directory} is not what the harness left; nothing can be said of this run:", err=True)
+        _echo(f"{run_directory} is not what the harness left; nothing can be said of this run:", err=True)
         for problem in error.problems:
-            click.echo(f"- {problem}", err=True)
+            _echo(f"- {problem}", err=True)
         sys.exit(BROKEN)
     except (CorruptJournal, MeasureFailed, OSError) as error:
-        click.echo(str(error), err=True)
+        _echo(str(error), err=True)
         sys.exit(BROKEN)
     except Exception as error:
-        click.echo(f"the harness failed while it made the report of {run_directory}: {error!r}", err=True)
+        _echo(f"the harness failed while it made the report of {run_directory}: {error!r}", err=True)
         sys.exit(BROKEN)
-    click.echo(f"{made.verdict}  {run_directory / 'report.html'}")
+    _echo(f"{made.verdict}  {run_directory / 'report.html'}")
     for reason in made.reasons:
-        click.echo(f"- {reason}")
+        _echo("- " + reason.replace("\n", "\n  "))
     sys.exit(made.exit_code)
 
 
@@ -178,7 +180,7 @@ def doctor(file: Path | None) -> None:
     from harness import planning
 
     ok, text = planning.doctor(loaded.drill if loaded else None)
-    click.echo(text)
+    _echo(text)
     sys.exit(0 if ok else BROKEN)
 
 
@@ -214,14 +216,19 @@ def watch(identifier: str | None, once: bool) -> None:
         sys.exit(0)
 
 
+def _echo(text: str, *, err: bool = False) -> None:
+    """Print text that may be anybody's: a drill file's, an orchestrator's."""
+    click.echo(visible(text), err=err)
+
+
 def _load_or_exit(file: Path) -> LoadedDrill:
     from harness.loader import InvalidDrill, load
 
     try:
         return load(file)
     except InvalidDrill as error:
-        click.echo(str(error), err=True)
-        click.echo(f"{len(error.problems)} problem(s); nothing was started", err=True)
+        _echo(str(error), err=True)
+        _echo(f"{len(error.problems)} problem(s); nothing was started", err=True)
         sys.exit(BAD_INPUT)
 
 

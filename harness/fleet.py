@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from harness.environments.base import Environment
 from harness.lines import LinesClient
+from harness.masking import MASK, Variables, looks_secret
 from harness.observers.probes import Target
 from harness.observers.seeds import NAME as SEED
 from harness.observers.seeds import seeds, unlike
@@ -49,6 +51,10 @@ class Fleet:
         self._environment = environment
         self._names = [f"team-{index:02d}" for index in range(size)]
         self._passwords: dict[str, str] = {}
+        self._variables = Variables()
+        self.digest_key = secrets.token_hex(16)
+        """Goes into the digests of what may be secret, so that nobody can try guesses against the evidence. It is never
+        written anywhere: digests are compared within a run only."""
         self.members: list[FleetMember] = []
         self.ready = 0
         """How many were up when the orchestrator was last asked."""
@@ -58,9 +64,10 @@ class Fleet:
 
     # -- making it ------------------------------------------------------------------------
 
-    def create(self, environment: Mapping[str, str] | None = None) -> None:
-        """Have all Deployments made; ``environment``: variables that each of them gets."""
-        self.orchestrator.create_deployments(self._names, environment or {})
+    def create(self, variables: Variables | None = None) -> None:
+        """Have all Deployments made; ``variables``: those that each of them gets."""
+        self._variables = variables or Variables()
+        self.orchestrator.create_deployments(self._names, self._variables.values, self._variables.hidden)
 
     def healthy(self) -> bool:
         """Whether all are up, as the orchestrator shows them."""
@@ -83,10 +90,13 @@ class Fleet:
                 secret.data["DR_DRILL_ADMIN_PASSWORD"]).decode()
 
     def settings(self) -> dict[str, str]:
-        """Airflow's settings as they are in force in the first Deployment."""
+        """Airflow's settings as they are in force in the first Deployment, what may be secret masked."""
         core = kubernetes_client.CoreV1Api(self._environment.kubernetes("primary"))
         found = core.read_namespaced_config_map(SETTINGS, self.members[0].namespace)
-        return {k: v for k, v in sorted(found.data.items())
+        mine = self._variables.shown
+        # What the platform sets is no secret; but a platform of somebody else's may keep one where it should not.
+        others = {k: MASK if looks_secret(k, v) else v for k, v in (found.data or {}).items()}
+        return {k: v for k, v in sorted({**others, **mine}.items())
                 if k.startswith("AIRFLOW__") and "REMOTE_BASE" not in k}
 
     def start_ledger(self, spec: LedgerSpec) -> None:
@@ -298,8 +308,8 @@ class Fleet:
     def append_settings(self, path: Path, role: str) -> None:
         """Add the settings and variables of each Deployment's Airflow in a region to a snapshot file.
 
-        Never their values: what is written is the content of each, once what differs from site to site by its
-        nature was taken out of it.
+        Never their values: what is written is a digest of each that only this run's observer can make
+        (:attr:`digest_key`), once what differs from site to site by its nature was taken out of it.
 
         Raises:
             ApiException: when the region's Kubernetes API refuses.
@@ -319,7 +329,7 @@ class Fleet:
                     continue
                 for key, value in sorted(data.items()):
                     sink.write(json.dumps({"f": "environment", "d": deployment, "key": key,
-                                           "c": content(without_names(value).encode())}) + "\n")
+                                           "c": content((self.digest_key + without_names(value)).encode())}) + "\n")
 
 
 def _other(role: str) -> str:

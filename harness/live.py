@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from rich.console import Console, Group
@@ -31,12 +31,12 @@ class Progress(Protocol):
 class PlainProgress:
     """Lines with the time since the start; the status every few seconds."""
 
-    def __init__(self, console: Console) -> None:
-        self._console, self._began, self._shown = console, time.monotonic(), 0.0
+    def __init__(self, console: Console, mask: Callable[[str], str]) -> None:
+        self._console, self._mask, self._began, self._shown = console, mask, time.monotonic(), 0.0
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._console.print(f"[{time.monotonic() - self._began:6.1f}s] {text}", markup=False,
+        self._console.print(f"[{time.monotonic() - self._began:6.1f}s] {self._mask(text)}", markup=False,
                             highlight=False, soft_wrap=True)
         self._shown = time.monotonic()
 
@@ -52,8 +52,8 @@ class PlainProgress:
 class LiveProgress:
     """A panel that is drawn again and again below the lines that stay."""
 
-    def __init__(self, console: Console, title: str) -> None:
-        self._console, self._title, self._began = console, title, time.monotonic()
+    def __init__(self, console: Console, title: str, mask: Callable[[str], str]) -> None:
+        self._console, self._title, self._mask, self._began = console, title, mask, time.monotonic()
         self._status: Mapping[str, Any] = {}
         self._live = Live(console=console, refresh_per_second=4, transient=True,
                           get_renderable=self._draw)
@@ -62,7 +62,7 @@ class LiveProgress:
     def say(self, text: str) -> None:
         """Print a line above the panel."""
         stamp = f"[{time.monotonic() - self._began:6.1f}s] "
-        self._console.print(Text(stamp, style="dim") + Text(text))
+        self._console.print(Text(stamp, style="dim") + Text(self._mask(text)))
 
     def show(self, status: Mapping[str, Any]) -> None:
         """Draw this status from now on."""
@@ -89,9 +89,9 @@ class LiveProgress:
         return Group(Text(f"{self._title}   {elapsed:.0f} s", style="bold cyan"), table)
 
 
-def make(console: Console, title: str) -> Progress:
-    """The progress that fits the terminal, or the pipe."""
-    return LiveProgress(console, title) if console.is_terminal else PlainProgress(console)
+def make(console: Console, title: str, mask: Callable[[str], str] = str) -> Progress:
+    """The progress that fits the terminal, or the pipe; ``mask``: takes secrets out of what is said."""
+    return LiveProgress(console, title, mask) if console.is_terminal else PlainProgress(console, mask)
 
 
 def _one_line(s: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ def take_look(stage: Stage, why: Literal["before", "settled"]) -> str:
 
     def write(path: Path) -> None:
         snapshot(path, {d.name: stage.environment.database(active, database_name(d.name))
-                        for d in stage.fleet.members})
+                        for d in stage.fleet.members}, stage.fleet.digest_key)
         stage.fleet.append_object_keys(path, active)
         stage.fleet.append_settings(path, active)
 

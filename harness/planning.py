@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness import sizing
@@ -26,6 +27,7 @@ def describe(loaded: LoadedDrill) -> str:
              f"  fleet         {drill.fleet.deployments} Deployments, "
              f"{drill.fleet.concurrent_tasks} tasks of about "
              f"{show_duration(drill.fleet.task.duration)} at once",
+             *_variables(drill.fleet.variables.shown),
              "  phases"]
     for index, phase in enumerate(drill.phases, 1):
         given = phase.spec.model_dump(by_alias=True, exclude_none=True, exclude_unset=True)
@@ -34,6 +36,11 @@ def describe(loaded: LoadedDrill) -> str:
     for name, value in drill.targets.model_dump(by_alias=True, exclude_none=True).items():
         lines.append(f"    {name}: {value}")
     return "\n".join([*lines, *_fits(drill)])
+
+
+def _variables(shown: Mapping[str, str]) -> list[str]:
+    """The Deployments' variables; what is not marked public is masked."""
+    return [f"  {'variables' if not place else '':13} {name}={value}" for place, (name, value) in enumerate(shown.items())]
 
 
 def _fits(drill: Drill) -> list[str]:

@@ -115,9 +115,9 @@ class Runner:
         fleet, spec = self.drill.fleet, self.drill
         self.journal.append(RunStarted(
             run_id=self.run_id, rpo_bound_s=spec.environment.rpo_bound,
-            drill={"name": spec.metadata.name, "title": spec.metadata.title,
+            drill={"name": spec.metadata.name, "title": fleet.variables.mask(spec.metadata.title),
                    "sha256": self.loaded.sha256, "file": str(self.loaded.path)},
-            text=self.loaded.text, seed=self.stage.seed, proves=list(spec.metadata.proves),
+            text=fleet.variables.mask_file(self.loaded.text), seed=self.stage.seed, proves=list(spec.metadata.proves),
             targets=spec.targets.model_dump(by_alias=True, exclude_none=True),
             concurrent_tasks=fleet.concurrent_tasks, probe_interval_s=spec.probes.interval,
             canary_interval_s=fleet.canary,
@@ -139,7 +139,7 @@ class Runner:
         self.progress.say(f"the pair is up after {time.monotonic() - began:.0f} s; "
                           f"creating {self.drill.fleet.deployments} Deployments")
         fleet = self.stage.launched = Fleet(self.environment, self.drill.fleet.deployments)
-        fleet.create(self.drill.fleet.environment)
+        fleet.create(self.drill.fleet.variables)
         self.stage.wait(fleet.healthy, FLEET_TIMEOUT_S, lambda: PhaseFailed(
             f"Deployments did not come up: {', '.join(fleet.missing())}"), poll=SLOW_POLL_S)
         fleet.describe()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from harness.claims import CLAIMS
 from harness.durations import Duration
 from harness.faults import FAULTS
+from harness.masking import Variables, matches
 
 SCHEMA_FILE = Path(__file__).with_name("drill.schema.json")
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -105,7 +106,10 @@ class FleetSpec(Model):
     canary: Annotated[Duration, Field(ge=5, le=300)] = 10.0
     """How often each Deployment runs its canary Dag, by which its recovery is seen."""
     environment: dict[str, str] = {}
-    """Environment variables of every Deployment: Airflow settings of its own, for example."""
+    """Environment variables of every Deployment: Airflow settings of its own, for example. Their values are secrets: no
+    journal, report or message shows them."""
+    public_environment: tuple[str, ...] = ()
+    """Which of them may be shown: names, or how names begin, with a ``*`` at the end."""
 
     @field_validator("environment")
     @classmethod
@@ -114,6 +118,17 @@ class FleetSpec(Model):
         if wrong:
             raise ValueError(f"not a variable's name (capitals, digits, '_'): {', '.join(wrong)}")
         return value
+
+    @model_validator(mode="after")
+    def _public_ones_are_there(self) -> Self:
+        if unknown := [each for each in self.public_environment if not any(matches(each, name) for name in self.environment)]:
+            raise ValueError(f"public-environment: there is no such variable in environment: {', '.join(unknown)}")
+        return self
+
+    @property
+    def variables(self) -> Variables:
+        """The variables, and which of them may be shown."""
+        return Variables(self.environment, self.public_environment)
 
 
 class OrchestratorSpec(Model):

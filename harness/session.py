@@ -11,7 +11,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -38,6 +37,7 @@ from harness.record.events import Cleanup, RunBroken, RunEnded
 from harness.record.evidence import DamagedRecord
 from harness.record.journal import CorruptJournal, Journal
 from harness.runner import FLEET_TIMEOUT_S, Runner
+from harness.terminal import Terminal
 from loadgen.load import NO_WORKERS, Workers
 
 
@@ -46,7 +46,7 @@ def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool =
     """Run a drill, write its reports, say where; the exit code."""
     from reports import writer
 
-    console = Console()
+    console = Terminal()
     run_id = _identifier(loaded.drill.metadata.name)
     output = output or Path("runs") / run_id
     try:
@@ -55,7 +55,7 @@ def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool =
             return 2
         output.mkdir(parents=True, exist_ok=True)
         environment = _environment(loaded, run_id, output)
-        progress = make(console, f"drill {loaded.drill.metadata.name}")
+        progress = make(console, f"drill {loaded.drill.metadata.name}", loaded.drill.fleet.variables.mask)
         progress.say(f"run {run_id}, written to {output}")
         for short in sizing.shortfalls(loaded.drill.fleet, loaded.drill.probes,
                                        sizing.Machine.here()):
@@ -88,13 +88,13 @@ def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool =
 
 def up(loaded: LoadedDrill) -> int:
     """Bring up an environment with its idle fleet and leave it; the exit code."""
-    console = Console()
+    console = Terminal()
     environment = _environment(loaded, _identifier(loaded.drill.metadata.name), None)
     began = time.monotonic()
     try:
         environment.up(lambda text: console.print(text, highlight=False))
         fleet = Fleet(environment, loaded.drill.fleet.deployments)
-        fleet.create(loaded.drill.fleet.environment)
+        fleet.create(loaded.drill.fleet.variables)
         while not fleet.healthy():
             environment.check()
             if time.monotonic() - began > FLEET_TIMEOUT_S:
@@ -116,7 +116,7 @@ def up(loaded: LoadedDrill) -> int:
     return 0
 
 
-def _show_access(console: Console, environment: EmbeddedPair) -> None:
+def _show_access(console: Terminal, environment: EmbeddedPair) -> None:
     for role, region in environment.regions.items():
         console.print(f"  {role} ({region.name}):", highlight=False)
         console.print(f"    kubectl --kubeconfig {region.kubeconfig} get pods -A",
@@ -128,7 +128,7 @@ def _show_access(console: Console, environment: EmbeddedPair) -> None:
 
 def down(identifier: str | None, everything: bool) -> int:
     """Remove environments; the exit code."""
-    console = Console()
+    console = Terminal()
     root = environments_root() / "envs"
     found = sorted(root.iterdir()) if root.exists() else []
     chosen = [d for d in found if identifier is None or d.name == identifier]
@@ -171,7 +171,7 @@ def remove(directory: Path) -> int:
 
 def status() -> None:
     """Print the environments on this machine."""
-    console = Console()
+    console = Terminal()
     root = environments_root() / "envs"
     table = Table("environment", "state", "harness", "processes", "age", box=None)
     for directory in sorted(root.iterdir()) if root.exists() else []:
@@ -191,7 +191,7 @@ def watch(identifier: str | None, *, once: bool) -> int:
 
     from harness.orchestrator_view import watch as show
 
-    console = Console()
+    console = Terminal()
     root = environments_root() / "envs"
     found = [d for d in (sorted(root.iterdir()) if root.exists() else [])
              if identifier in (None, d.name)]
@@ -261,16 +261,17 @@ def _identifier(name: str) -> str:
     return f"{name}-{stamp}-{secrets.token_hex(2)}".lower()
 
 
-def _summary(console: Console, result: Result, output: Path) -> None:
+def _summary(console: Terminal, result: Result, output: Path) -> None:
     colours = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow"}
     table = Table("target", "asked", "observed", "verdict", box=None, pad_edge=False)
     for judged in result.targets + [e for e in result.expectations if e.verdict != PASS or e.allowed]:
         allowed = ", allowed by the drill" if judged.allowed else ""
-        table.add_row(Text(judged.name), judged.asked, Text(judged.observed + allowed),
-                      f"[{colours[judged.verdict]}]{judged.verdict}[/]")
+        table.add_row(judged.name, judged.asked, judged.observed + allowed,
+                      Text(judged.verdict, style=colours[judged.verdict]))
     if table.row_count:
         console.print(table)
     for reason in result.reasons:
-        console.print(f"- {reason}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"[bold {colours[result.verdict]}]{result.verdict}[/]   clean-up {result.cleanup}")
+        # What follows a line end in somebody's message must not look like a line of ours.
+        console.print("- " + reason.replace("\n", "\n  "), soft_wrap=True)
+    console.print(Text(result.verdict, style=f"bold {colours[result.verdict]}") + Text(f"   clean-up {result.cleanup}"))
     console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)

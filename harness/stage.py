@@ -43,7 +43,7 @@ class Stage:
         """``workers``: Locust workers to spread the load users over."""
         self.drill, self.environment, self.output = loaded.drill, environment, output
         self.progress, self.seed, self.workers = progress, seed, workers
-        self.journal = Journal(output)
+        self.journal = Journal(output, mask=self.drill.fleet.variables.mask)
         self.chance = random.Random(seed)
         self.phase = "up"
         self.last = False

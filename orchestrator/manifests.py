@@ -91,9 +91,12 @@ def _deployment(
         "DR_DRILL_TASK_SECONDS": str(config.task_seconds),
         "DR_DRILL_DRAIN_SECONDS": str(config.drain_seconds),
         "DR_DRILL_STOP_SECONDS": str(STOP_S),
-        **{v["key"]: str(v.get("value", "")) for v in deployment.environmentVariables},
+        **_variables(deployment, secret=False),
         **variant.environment(deployment),
     }
+    # The Secret is read after the ConfigMap: what is in both would count twice, and the one that is hidden wins.
+    hidden = {name: value for name, value in _variables(deployment, secret=True).items()
+              if name not in variant.environment(deployment)}
     probe = {"httpGet": {"path": "/api/v2/version", "port": 8080}, "periodSeconds": 10,
              "timeoutSeconds": 2}
     return [
@@ -102,9 +105,9 @@ def _deployment(
          "metadata": {**meta, "name": "airflow",
                       "annotations": variant.role_annotation(deployment)}},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {**meta, "name": "airflow-settings"},
-         "data": settings},
+         "data": {name: value for name, value in settings.items() if name not in hidden}},
         {"apiVersion": "v1", "kind": "Secret", "metadata": {**meta, "name": "airflow-secrets"},
-         "stringData": secrets_for(config, deployment, variant)},
+         "stringData": {**hidden, **secrets_for(config, deployment, variant)}},
         _workload("scheduler", meta, ["scheduler"], variant.replicas, None,
                   grace=GRACE_S + math.ceil(config.drain_seconds)),
         _workload("api-server", meta, ["api-server"], variant.replicas, probe),
@@ -117,6 +120,12 @@ def _deployment(
              {"path": "/", "pathType": "Prefix",
               "backend": {"service": {"name": "api-server", "port": {"number": 8080}}}}]}}]}},
     ]
+
+
+def _variables(deployment: Deployment, *, secret: bool) -> dict[str, str]:
+    """The variables that a Deployment was made with: those that may be shown, or the others."""
+    return {each["key"]: str(each.get("value", "")) for each in deployment.environmentVariables
+            if bool(each.get("isSecret")) == secret}
 
 
 def secrets_for(

@@ -6,6 +6,7 @@ import io
 import math
 import re
 from collections.abc import Mapping
+from functools import partial
 
 import matplotlib
 
@@ -182,5 +183,7 @@ def _svg(figure: Figure, name: str) -> str:
     figure.savefig(sink, format="svg", metadata={"Date": None})
     plt.close(figure)
     text = sink.getvalue()
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text[text.index("<svg"):])
+    own = partial(re.compile(r'(\bid="|url\(#|href="#)').sub, rf"\g<1>{name}-")
+    # In its tags only: a name may have the same characters.
+    text = re.sub(r"<[^>]*>", lambda tag: own(tag[0]), text[text.index("<svg"):])
     return text.replace("<svg ", '<svg aria-hidden="true" ', 1)

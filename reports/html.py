@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from pydantic import BaseModel
 
 from harness.measures.clocks import WAY_S
 from harness.measures.result import Result
+from harness.visible import visible
 from reports import charts, views, words
 from reports.meanings import meanings
 
@@ -40,7 +44,8 @@ AFTER = (("conservation", "Writes"), ("split-brain", "Split brain"), ("tasks", "
 
 
 def render(result: Result) -> str:
-    """The page of a result. Whatever the record says is text on it, never markup."""
+    """The page of a result. Whatever the record says is text on it, never markup, and none of it is unseen."""
+    result = readable(result)
     environment = Environment(loader=PackageLoader("reports"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
                               undefined=StrictUndefined)
     environment.filters.update({say.__name__: say for say in FILTERS})
@@ -49,6 +54,23 @@ def render(result: Result) -> str:
         by_deployment=BY_DEPLOYMENT, clock_way_s=WAY_S, cleanup=CLEANUP.get(result.cleanup, "not known"),
         contents=[*BEFORE, *((f"transition-{place}", f"{transition.kind.capitalize()} to {transition.target}")
                              for place, transition in enumerate(result.transitions, 1)), *AFTER])
+
+
+T = TypeVar("T")
+
+
+def readable(found: T) -> T:
+    """The same with every text in it made visible: names that are keys too, and those that pictures show."""
+    shown: object = found
+    if isinstance(found, str):
+        shown = visible(found)
+    elif isinstance(found, BaseModel):
+        shown = found.model_copy(update={name: readable(value) for name, value in found})
+    elif isinstance(found, dict):
+        shown = {readable(key): readable(value) for key, value in found.items()}
+    elif isinstance(found, list):
+        shown = [readable(each) for each in found]
+    return shown  # type: ignore[return-value]
 
 
 def _pictures(result: Result) -> dict[str, object]:

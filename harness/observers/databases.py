@@ -177,11 +177,11 @@ class TaskCounter:
             return self._connections[key].execute(query, values).fetchall()
 
 
-def snapshot(path: Path, databases: dict[str, DatabaseAccess]) -> int:
+def snapshot(path: Path, databases: dict[str, DatabaseAccess], key: str) -> int:
     """Write what each metadata database holds, one JSON line a fact; the number of lines.
 
     Facts: ledger rows (``row``), task instances (``ti``), Dag runs (``run``), XComs (``xcom``), variables,
-    connections and pools; see :mod:`harness.observers.fingerprint`.
+    connections and pools; see :mod:`harness.observers.fingerprint`, also for ``key``.
 
     Raises:
         psycopg.Error: when a database does not answer.
@@ -190,7 +190,7 @@ def snapshot(path: Path, databases: dict[str, DatabaseAccess]) -> int:
 
     def write(deployment: str) -> int:
         lines, waiting, size = 0, [], 0
-        for line in facts(databases[deployment].conninfo, deployment):
+        for line in facts(databases[deployment].conninfo, deployment, key):
             lines += 1
             size += len(line)
             waiting.append(line)

@@ -7,7 +7,7 @@ organization and the token differ.
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -28,9 +28,10 @@ class AstroOrchestrator:
             headers={"authorization": f"Bearer {token}"},
         )
 
-    def create_deployments(self, names: Sequence[str], environment: Mapping[str, str]) -> None:
+    def create_deployments(self, names: Sequence[str], environment: Mapping[str, str],
+                           secret: Collection[str] = ()) -> None:
         """Have Deployments made; a name that exists already is left as it is."""
-        variables = [{"key": k, "value": v, "isSecret": False} for k, v in environment.items()]
+        variables = [{"key": k, "value": v, "isSecret": k in secret} for k, v in environment.items()]
         for name in names:
             self._call("POST", "/deployments", {
                 "name": name, "clusterId": self._cluster_id, "environmentVariables": variables})

@@ -6,7 +6,7 @@ did: that is read from the network, the databases and the witness.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -48,8 +48,12 @@ class FleetMember:
 class Orchestrator(Protocol):
     """A driver."""
 
-    def create_deployments(self, names: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Have the fleet's Deployments made (asynchronously), each with these variables."""
+    def create_deployments(self, names: Sequence[str], environment: Mapping[str, str],
+                           secret: Collection[str] = ()) -> None:
+        """Have the fleet's Deployments made (asynchronously), each with these variables.
+
+        ``secret``: the names of those whose values the platform must show to nobody.
+        """
 
     def deployments(self) -> list[FleetMember]:
         """All Deployments of the cluster."""

@@ -15,6 +15,8 @@ from types import UnionType
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
 STAMPS = ("record", "monotonic", "wall")
+WORDS = frozenset({"reason", "trace", "error", "detail", "missing"})
+"""The fields of any event that hold a message for people, in words of anybody's."""
 
 
 class UnreadableEvent(Exception):
@@ -105,7 +107,7 @@ class RunStarted(Recorded):
     drill: dict[str, str] = field(default_factory=dict)
     """``name``, ``title``, ``sha256`` and ``file`` of the drill file."""
     text: str = ""
-    """The drill file as it was."""
+    """The drill file as it was, but for the values of variables that may be secret (``sha256`` is that of the file)."""
     seed: int = 0
     proves: list[str] = field(default_factory=list)
     targets: dict[str, Any] = field(default_factory=dict)

@@ -19,12 +19,12 @@ import json
 import os
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.record.events import Recorded
+from harness.record.events import WORDS, Recorded
 
 FILE = "journal.jsonl"
 FORMAT = 2
@@ -74,10 +74,11 @@ class Clock(Protocol):
 class Journal:
     """A journal that is being written. Thread-safe; one writer a run."""
 
-    def __init__(self, directory: Path, clock: Clock = time) -> None:
+    def __init__(self, directory: Path, clock: Clock = time, mask: Callable[[str], str] = str) -> None:
+        """``mask``: takes secrets out of messages, which may repeat what others were sent."""
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / FILE
-        self._clock = clock
+        self._clock, self._mask = clock, mask
         self._hash, self._number = GENESIS, 0
         if self.path.exists():
             _drop_torn_tail(self.path)
@@ -94,7 +95,9 @@ class Journal:
         Raises:
             OSError: when the disk is full or gone. The run cannot go on without its journal.
         """
-        self._write(event.KIND, event.fields(), durable=durable)
+        fields = {name: self._mask(value) if name in WORDS and isinstance(value, str) else value
+                  for name, value in event.fields().items()}
+        self._write(event.KIND, fields, durable=durable)
 
     def _write(self, kind: str, fields: dict[str, Any], *, durable: bool) -> None:
         with self._lock:
@@ -161,9 +164,10 @@ def _drop_torn_tail(path: Path) -> None:
 def _line(event: Event, previous: str) -> tuple[bytes, str]:
     body = {"n": event.number, "m": round(event.monotonic, 6), "t": round(event.wall, 6),
             "k": event.kind, **{k: v for k, v in event.data.items() if v is not None}, "p": previous}
-    text = json.dumps(body, separators=(",", ":"), default=str, ensure_ascii=False)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return (text[:-1] + f',"h":"{digest}"}}\n').encode(), digest
+    # Half of a surrogate pair, as an orchestrator's JSON may hold it, is no character and in no UTF-8 file.
+    text = json.dumps(body, separators=(",", ":"), default=str, ensure_ascii=False).encode(errors="replace")
+    digest = hashlib.sha256(text).hexdigest()
+    return text[:-1] + f',"h":"{digest}"}}\n'.encode(), digest
 
 
 def _chain(path: Path, without: Collection[str] = ()) -> Iterator[tuple[Event, str]]:

@@ -1,0 +1,26 @@
+"""The terminal: it shows text as text, whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from harness.visible import visible
+
+
+class Terminal(Console):
+    """A console on which brackets are brackets and control characters are visible, in strings, tables and panels.
+
+    What is to be coloured is given as a ``Text`` with a style.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is written, part by part; rich's own control sequences are parts of their own."""
+        for part in super().render(renderable, options):
+            yield part if part.control else Segment(visible(part.text), part.style)

@@ -1,0 +1,104 @@
+"""What is printed of other people's text."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from rich.table import Table
+from rich.text import Text
+
+from harness.cli import main
+from harness.live import LiveProgress, PlainProgress
+from harness.measures.interval import FAIL
+from harness.session import _summary
+from harness.terminal import Terminal
+from harness.visible import visible
+from tests.harness.measures.runs import outage
+
+EVIL = "[red]x[/red] :smile: \x1b]0;title\x07\x1b[2J\r\x9b31m\u202eabc\x00"
+SHOWN = "[red]x[/red] :smile: ␛]0;title␇␛[2J␍�31m�abc␀"
+ON_TERMINALS = SHOWN.replace("␇", "").replace("␍", "")
+"""Rich leaves these two out by itself."""
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("plain, Grüße, 世界 \U0001f600\n\tend", "plain, Grüße, 世界 \U0001f600\n\tend"), ("a\u00a0b", "a\u00a0b"), (EVIL, SHOWN),
+    ("\u2066a\u2069\u200b\ufeff\u2028", "�a����"), ("\ud800", "�"), ("\x7f", "␡"), ("", "")])
+def test_a_text_is_shown_as_text_and_keeps_its_length(text: str, shown: str) -> None:
+    assert visible(text) == shown
+    assert len(visible(text)) == len(text)
+    assert visible(shown) == shown
+
+
+def terminal(**options: Any) -> Terminal:
+    return Terminal(file=io.StringIO(), width=200, **options)
+
+
+def printed(console: Terminal) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_strings_tables_and_styled_text_reach_the_terminal_as_text() -> None:
+    console = terminal()
+    table = Table(EVIL)
+    table.add_row(EVIL)
+    for what in (EVIL, table, Text(EVIL, style="red")):
+        console.print(what)
+    assert printed(console).count(ON_TERMINALS) == 4
+    assert not set(printed(console)) & set("\x1b\x07\r\x9b\u202e\x00")
+
+
+def test_what_we_colour_is_still_coloured() -> None:
+    console = terminal(force_terminal=True, color_system="standard")
+    console.print(Text("red", style="red"), Text("\x1b[32mnot green"))
+    assert printed(console) == "\x1b[31mred\x1b[0m ␛[32mnot green\n"
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_progress_shows_text_as_text_and_no_secret(live: bool) -> None:
+    console = terminal(force_terminal=live)
+    made = LiveProgress(console, EVIL, hide) if live else PlainProgress(console, hide)
+    made.show({"phase": EVIL, "states": {EVIL: 1}})
+    made.say(f"{EVIL} hunter22")
+    made.close()
+    assert f"{ON_TERMINALS} ***" in printed(console)
+    assert not set(printed(console)) & set("\x07\x9b\u202e\x00")
+    assert "\x1b]0" not in printed(console)
+    assert "hunter22" not in printed(console)
+
+
+def hide(text: str) -> str:
+    return text.replace("hunter22", "***")
+
+
+def test_no_message_can_look_like_the_verdict() -> None:
+    console = terminal()
+    result = outage().result().model_copy(update={"verdict": FAIL, "reasons": [f"{EVIL}\nPASS   clean-up done"]})
+    _summary(console, result, Path("out"))
+    assert f"- {ON_TERMINALS}\n  PASS   clean-up done" in printed(console)
+    assert [line for line in printed(console).splitlines() if line.startswith(("PASS", "FAIL "))] == ["FAIL   clean-up done"]
+
+
+@pytest.mark.parametrize("command", ["plan", "validate"])
+def test_a_drill_files_text_reaches_the_terminal_as_text(tmp_path: Path, command: str) -> None:
+    file = tmp_path / "drill.yaml"
+    title = r'"[red]\e]0;title\a\u202E"'
+    head = f"apiVersion: dr-drill/v1\nkind: Drill\nmetadata: {{name: x, title: {title}}}\n"
+    file.write_text(head + ("phases: [{load: {}}]\n" if command == "plan" else f"{title}: 1\nphases: [{{load: {{}}}}]\n"))
+    said = CliRunner().invoke(main, [command, str(file)], color=True).output
+    assert "[red]" in said
+    assert not set(said) & set("\x1b\x07\u202e")
+
+
+def test_what_a_report_says_reaches_the_terminal_as_text(tmp_path: Path) -> None:
+    story = outage()
+    story.event(150, "failure", reason=f"the orchestrator said: {EVIL}\nPASS  of its own")
+    run = story.save(tmp_path / "run")
+    said = CliRunner().invoke(main, ["report", str(run)], color=True).output
+    assert f"- phase: the orchestrator said: {SHOWN}\n  PASS  of its own" in said
+    assert not set(said) & set("\x1b\x07\u202e\x00")
