@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.visible import visible
+
 PLAIN_EVERY_S = 10.0
 BAR = 24
 
@@ -62,7 +64,7 @@ class LiveProgress:
     def say(self, text: str) -> None:
         """Print a line above the panel."""
         stamp = f"[{time.monotonic() - self._began:6.1f}s] "
-        self._console.print(Text(stamp, style="dim") + Text(self._mask(text)))
+        self._console.print(Text(stamp, style="dim") + Text(visible(self._mask(text))))
 
     def show(self, status: Mapping[str, Any]) -> None:
         """Draw this status from now on."""

@@ -57,7 +57,7 @@ def main() -> None:
         began = time.monotonic()
         pair.up()
         fleet = Fleet(pair, asked.deployments)
-        fleet.create(FULL_SCALE.environment)
+        fleet.create(FULL_SCALE.variables)
         while not fleet.healthy():
             pair.check()
             if time.monotonic() - began > UP_S:

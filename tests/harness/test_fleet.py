@@ -13,6 +13,7 @@ import pytest
 
 from harness import fleet as fleets
 from harness.fleet import Fleet
+from harness.masking import Variables
 from harness.observers.seeds import NAME, seeds
 from harness.orchestrators.base import FleetMember, OrchestratorFailed
 from loadgen.content import content
@@ -185,3 +186,37 @@ def test_settings_of_both_regions_are_the_same_but_for_what_really_differs_and_n
     assert {key for key in here if here[key] != there[key]} == {("team-01", "PARALLELISM")}
     assert all(fact["f"] == "environment" for fact in written(tmp_path / "primary"))
     assert "s3cret" not in (tmp_path / "primary").read_text()
+
+
+def test_a_digest_of_a_setting_cannot_be_guessed_from_the_evidence(fleet: Fleet, tmp_path: Path) -> None:
+    regions: Any = fleet._environment.regions
+    regions["primary"].settings("ns-team-00", {"PARALLELISM": "64"}, {"PIN": "1234"})
+
+    def digests() -> set[int]:
+        fleet.append_settings(tmp_path / "look", "primary")
+        return {fact["c"] for fact in written(tmp_path / "look")}
+
+    first = digests()
+    assert digests() == first, "looks of one run can be compared"
+    assert not first & {content(b"64"), content(b"1234")}
+    fleet.digest_key = Fleet(fleet._environment, 1).digest_key
+    assert len(digests()) == 4, "another run's key makes other digests"
+
+
+def test_settings_are_shown_as_in_force_and_what_may_be_secret_is_masked(
+        fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = {"AIRFLOW__CORE__PARALLELISM": "64", "AIRFLOW__CORE__FERNET_KEY": "put here by mistake", "DR_DRILL_X": "1",
+             "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "20", "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "s3://x",
+             "AIRFLOW__X__LICENCE": "hunter22"}
+    monkeypatch.setattr(fleets, "kubernetes_client", SimpleNamespace(CoreV1Api=lambda _: SimpleNamespace(
+        read_namespaced_config_map=lambda *_: SimpleNamespace(data=there))))
+    asked: list[Any] = []
+    monkeypatch.setattr(fleet.orchestrator, "create_deployments", lambda *given: asked.append(given))
+    fleet.create(Variables({"AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "20", "AIRFLOW__X__LICENCE": "hunter22",
+                            "AIRFLOW__X__HIDDEN": "kept in a Secret"}, ["AIRFLOW__SCHEDULER__*"]))
+    assert fleet.settings() == {
+        "AIRFLOW__CORE__FERNET_KEY": "***", "AIRFLOW__CORE__PARALLELISM": "64",
+        "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "20", "AIRFLOW__X__HIDDEN": "***", "AIRFLOW__X__LICENCE": "***"}
+    (_, values, secret), = asked
+    assert values["AIRFLOW__X__LICENCE"] == "hunter22"
+    assert secret == {"AIRFLOW__X__LICENCE", "AIRFLOW__X__HIDDEN"}

@@ -202,6 +202,23 @@ def test_the_two_variants_differ_only_where_they_must(config: OrchestratorConfig
     assert hosts == ["team-00.x.test"] * 2
 
 
+def test_a_secret_variable_is_in_the_secret_alone_and_overrides_no_setting_of_its_region(
+        config: OrchestratorConfig) -> None:
+    variables = [{"key": "SHOWN", "value": "1", "isSecret": False}, {"key": "UNMARKED", "value": "2"},
+                 {"key": "LICENCE", "value": "hunter22", "isSecret": True},
+                 {"key": "AIRFLOW__CORE__PARALLELISM", "value": "7", "isSecret": True},
+                 {"key": "DR_DRILL_REGION", "value": "elsewhere", "isSecret": True},
+                 {"key": "AIRFLOW__CORE__FERNET_KEY", "value": "theirs", "isSecret": True}]
+    made = DEPLOYMENT.model_copy(update={"environmentVariables": variables})
+    objects = {m["kind"]: m for m in render(config, [made], Variant(config.primary, active=True))}
+    settings, secret = objects["ConfigMap"]["data"], objects["Secret"]["stringData"]
+    assert (settings["SHOWN"], settings["UNMARKED"], settings["DR_DRILL_REGION"]) == ("1", "2", "west")
+    assert (secret["LICENCE"], secret["AIRFLOW__CORE__PARALLELISM"], secret["AIRFLOW__CORE__FERNET_KEY"]) == (
+        "hunter22", "7", "s")
+    assert not set(settings) & set(secret)
+    assert "hunter22" not in str([m for m in objects.values() if m["kind"] != "Secret"])
+
+
 def moved(store: Store) -> None:
     """The cluster has failed over: east is active, west follows."""
     store.change_cluster("c1", activeRegion="east", writer="east", isFailedOver=True,

@@ -27,7 +27,7 @@ def held(tmp_path: Path) -> Callable[[Databases], list[dict[str, Any]]]:
 
     def look(databases: Databases) -> list[dict[str, Any]]:
         path = tmp_path / "look.jsonl"
-        lines = snapshot(path, databases.access)
+        lines = snapshot(path, databases.access, "key")
         found = [json.loads(line) for line in path.read_text().splitlines()]
         assert len(found) == lines
         return found
@@ -162,6 +162,28 @@ def test_every_field_of_a_variable_a_connection_and_a_pool_counts(databases: Dat
         for change in changes:
             assert changed(databases, connection, held, f"update {table} set {change}") == [fact], change
         assert changed(databases, connection, held, f"update {table} set id = id + 100") == []
+
+
+def test_digests_of_what_may_be_secret_have_a_key_and_those_that_clients_acknowledge_have_none(
+        databases: Databases, tmp_path: Path) -> None:
+    connection = databases.make("team-00")
+    connection.execute("insert into variable (key, val, is_encrypted) values ('pin', '1234', false)")
+    connection.execute("insert into connection (conn_id, conn_type, password, is_encrypted, is_extra_encrypted)"
+                       " values ('c', 'http', 'p', false, false)")
+    connection.execute(
+        "insert into dag_run (id, dag_id, run_id, run_type, run_after, conf, clear_number, span_status)"
+        " values (1, 'wide', 'r', 'manual', now(), '{\"pin\": 1234}', 0, '')")
+    connection.execute(CREATE)
+    connection.execute("insert into dr_drill_ledger (deployment, writer, n, region, payload)"
+                       " values ('team-00', 'west/w', 1, 'west', 'x')")
+
+    def look(key: str) -> dict[str, int]:
+        snapshot(tmp_path / "look", databases.access, key)
+        return {each["f"]: each["c"] for each in map(json.loads, (tmp_path / "look").read_text().splitlines())}
+
+    first = look("one key")
+    assert look("one key") == first
+    assert {fact for fact, c in look("a key with a ' and a {brace}").items() if c == first[fact]} == {"row"}
 
 
 def test_a_look_reads_every_database_whole_and_each_line_is_json(databases: Databases, held: Any) -> None:
