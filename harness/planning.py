@@ -40,7 +40,7 @@ def describe(loaded: LoadedDrill) -> str:
 
 def _variables(shown: Mapping[str, str]) -> list[str]:
     """The Deployments' variables; what is not marked public is masked."""
-    return [f"  {'variables' if not place else '':13} {name}={value}" for place, (name, value) in enumerate(shown.items())]
+    return [f"  {'' if place else 'variables':13} {name}={value}" for place, (name, value) in enumerate(shown.items())]
 
 
 def _fits(drill: Drill) -> list[str]:

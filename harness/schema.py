@@ -121,7 +121,9 @@ class FleetSpec(Model):
 
     @model_validator(mode="after")
     def _public_ones_are_there(self) -> Self:
-        if unknown := [each for each in self.public_environment if not any(matches(each, name) for name in self.environment)]:
+        unknown = [each for each in self.public_environment
+                   if not any(matches(each, name) for name in self.environment)]
+        if unknown:
             raise ValueError(f"public-environment: there is no such variable in environment: {', '.join(unknown)}")
         return self
 
