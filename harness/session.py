@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import sizing
+from harness.console import Terminal
 from harness.durations import show_duration
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded.environment import EmbeddedPair
@@ -37,7 +38,6 @@ from harness.record.events import Cleanup, RunBroken, RunEnded
 from harness.record.evidence import DamagedRecord
 from harness.record.journal import CorruptJournal, Journal
 from harness.runner import FLEET_TIMEOUT_S, Runner
-from harness.terminal import Terminal
 from loadgen.load import NO_WORKERS, Workers
 
 
