@@ -8,14 +8,15 @@ latest one of each Deployment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.observers.watched import WatchedThread
 from harness.record.events import Probe
 from harness.record.journal import Journal
 
@@ -55,7 +56,7 @@ class Probes:
                         for t in self.targets]}
         self._directory, self._log = directory, log
         self._process: subprocess.Popen[str] | None = None
-        self._thread = threading.Thread(target=self._listen, name="probes", daemon=True)
+        self._thread = WatchedThread(target=self._listen, name="the listener to the prober", daemon=True)
 
     def start(self) -> None:
         """Begin to probe."""
@@ -71,7 +72,12 @@ class Probes:
         self._thread.start()
 
     def ended(self) -> int | None:
-        """The exit status when it has ended by itself, otherwise None."""
+        """The exit status when it has ended by itself, otherwise None.
+
+        Raises:
+            ThreadFailed: when nobody puts down any more what it says.
+        """
+        self._thread.check()
         return None if self._process is None else self._process.poll()
 
     @property
@@ -80,16 +86,21 @@ class Probes:
         return self._log
 
     def stop(self) -> None:
-        """Send no more probes and wait for the answers of those that are out."""
+        """Send no more probes and wait for the answers of those that are out.
+
+        Raises:
+            ThreadFailed: when not all that was answered is in the journal.
+        """
         if self._process is None or self._process.stdin is None:
             return
-        self._process.stdin.close()
+        with contextlib.suppress(OSError):  # what it was told last is still in the pipe, and it has gone
+            self._process.stdin.close()
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(STOP_S)
-        self._thread.join(STOP_S)
+        self._thread.finish(STOP_S)
 
     def _listen(self) -> None:
         assert self._process is not None
