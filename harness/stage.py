@@ -7,7 +7,6 @@ import random
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from harness.environments.base import Environment, EnvironmentFailed

@@ -1,4 +1,4 @@
-"""What is printed must not decide what is done: not by a terminal that was closed, a reader that has gone, a full disk."""
+"""What is printed decides nothing that is done: not a terminal that was closed, a reader that has gone, a full disk."""
 
 from __future__ import annotations
 
