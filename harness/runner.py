@@ -156,14 +156,14 @@ class Runner:
         self._observe(fleet)
 
     def _observe(self, fleet: Fleet) -> None:
-        stage = self.stage
+        stage, prober = self.stage, self.environment.directory / "sites" / "prober"
         fleet.start_ledger(self.drill.fleet.ledger)
         fleet.start_canaries()
         stage.probes = Probes(
             self.journal, fleet.probe_targets(), interval=self.drill.probes.interval,
             port=self.environment.ingress_port, dns=self.environment.dns_address(),
-            directory=self.environment.directory / "sites" / "prober",
-            log=self.environment.logs / "prober.log")
+            directory=prober, log=self.environment.logs / "prober.log",
+            environment=self.environment.process_environment(prober))
         stage.probes.start()
         stage.sampling = Sampler(
             self.journal,

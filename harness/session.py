@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import secrets
 import shutil
@@ -18,15 +17,11 @@ from rich.text import Text
 from harness import sizing
 from harness.durations import show_duration
 from harness.environments.base import EnvironmentFailed
+from harness.environments.embedded import removal
 from harness.environments.embedded.environment import EmbeddedPair
-from harness.environments.embedded.layout import (
-    ROLES,
-    PairSettings,
-    environments_root,
-    process_start,
-)
-from harness.environments.embedded.postgres import remove_shared_memory
-from harness.environments.embedded.processes import kill_in, processes_in
+from harness.environments.embedded.layout import PairSettings
+from harness.environments.embedded.ownership import Lock, Ownership, environments, held
+from harness.environments.embedded.state import EnvironmentState
 from harness.fleet import Fleet
 from harness.live import make
 from harness.loader import LoadedDrill
@@ -129,22 +124,24 @@ def _show_access(console: Console, environment: EmbeddedPair) -> None:
 def down(identifier: str | None, everything: bool) -> int:
     """Remove environments; the exit code."""
     console = Console()
-    root = environments_root() / "envs"
-    found = sorted(root.iterdir()) if root.exists() else []
-    chosen = [d for d in found if identifier is None or d.name == identifier]
+    try:
+        chosen = [d for d in environments() if identifier in (None, d.name)]
+    except (OSError, EnvironmentFailed) as error:
+        console.print(str(error), style="red", markup=False)
+        return ExitCode.BROKEN
     if identifier and not chosen:
-        console.print(f"there is no environment {identifier} (drill status)", style="red")
+        console.print(f"there is no environment {identifier} (drill status)", style="red", markup=False)
         return 2
     failed = 0
     for directory in chosen:
-        if owner_alive(directory) and not (everything or identifier):
-            console.print(f"{directory.name}: its drill is running; left alone")
-            continue
         try:
+            if held(directory) and not (everything or identifier):
+                console.print(f"{directory.name}: its drill is running; left alone")
+                continue
             count = remove(directory)
         except (OSError, EnvironmentFailed) as error:
             failed += 1
-            console.print(f"{directory.name}: {error}", style="red")
+            console.print(f"{directory.name}: {error}", style="red", markup=False)
         else:
             console.print(f"{directory.name}: removed ({count} processes)")
     if not chosen:
@@ -157,31 +154,27 @@ def remove(directory: Path) -> int:
 
     What its run measured so far is first brought to safety in the run's directory.
     """
-    count = len(processes_in(directory))
-    kill_in(directory)
-    for role in (*ROLES, "image"):
-        remove_shared_memory(directory / "sites" / role)
-    output = _run_directory(directory)
-    if output is not None and not _ended(output):
+    ownership, lock = Ownership.of(directory), Lock(directory)
+    lock.take()
+    count = ownership.kill()
+    output = EnvironmentState.load(directory).run
+    if output is not None and (output / "journal.jsonl").exists() and not _ended(output):
         with contextlib.suppress(EnvironmentFailed, CorruptJournal, DamagedRecord, MeasureFailed):
             _salvage(directory, output)
-    shutil.rmtree(directory, ignore_errors=True)
+    removal.remove(ownership)
+    lock.remove()
     return count
 
 
 def status() -> None:
     """Print the environments on this machine."""
     console = Console()
-    root = environments_root() / "envs"
     table = Table("environment", "state", "harness", "processes", "age", box=None)
-    for directory in sorted(root.iterdir()) if root.exists() else []:
-        try:
-            state = json.loads((directory / "environment.json").read_text())
-        except (OSError, ValueError):
-            state = {"state": "unknown", "since": time.time()}
-        table.add_row(directory.name, state["state"],
-                      "running" if owner_alive(directory) else "gone",
-                      str(len(processes_in(directory))), show_duration(time.time() - state["since"]))
+    for directory in environments():
+        state = EnvironmentState.load(directory)
+        table.add_row(directory.name, state.state, "running" if held(directory) else "gone",
+                      str(len(Ownership.of(directory).processes())),
+                      "" if state.since is None else show_duration(time.time() - state.since))
     console.print(table if table.row_count else "no environments")
 
 
@@ -192,9 +185,7 @@ def watch(identifier: str | None, *, once: bool) -> int:
     from harness.orchestrator_view import watch as show
 
     console = Console()
-    root = environments_root() / "envs"
-    found = [d for d in (sorted(root.iterdir()) if root.exists() else [])
-             if identifier in (None, d.name)]
+    found = [d for d in environments() if identifier in (None, d.name)]
     if len(found) != 1:
         console.print("name one of the environments (drill status): "
                       + (", ".join(d.name for d in found) or "there is none"), style="red")
@@ -206,24 +197,6 @@ def watch(identifier: str | None, *, once: bool) -> int:
     except (EnvironmentFailed, httpx.HTTPError) as error:
         console.print(f"{found[0].name}: its orchestrator does not answer: {error}", style="red")
         return ExitCode.BROKEN
-
-
-def owner_alive(directory: Path) -> bool:
-    """Whether the very process that made an environment still runs."""
-    try:
-        state = json.loads((directory / "environment.json").read_text())
-    except (OSError, ValueError):
-        return False
-    started = process_start(state["owner"])
-    return started is not None and started == state["owner_started"]
-
-
-def _run_directory(directory: Path) -> Path | None:
-    try:
-        run = json.loads((directory / "environment.json").read_text())["run"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return Path(run) if run and (Path(run) / "journal.jsonl").exists() else None
 
 
 def _ended(output: Path) -> bool:
