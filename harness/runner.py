@@ -172,14 +172,14 @@ class Runner:
         self._observe(fleet)
 
     def _observe(self, fleet: Fleet) -> None:
-        stage = self.stage
+        stage, prober = self.stage, self.environment.directory / "sites" / "prober"
         fleet.start_ledger(self.drill.fleet.ledger)
         fleet.start_canaries()
         stage.probes = Probes(
             self.journal, fleet.probe_targets(), interval=self.drill.probes.interval,
             port=self.environment.ingress_port, dns=self.environment.dns_address(),
-            directory=self.environment.directory / "sites" / "prober",
-            log=self.environment.logs / "prober.log")
+            directory=prober, log=self.environment.logs / "prober.log",
+            environment=self.environment.process_environment(prober))
         self.teardown.push("the probes", stage.probes.stop)
         stage.probes.start()
         stage.sampling = Sampler(

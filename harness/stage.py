@@ -65,8 +65,9 @@ class Stage:
 
     def start_load(self, asked: int) -> None:
         """Start the load users; they keep so many task instances running."""
-        self.load = LocustUsers(self.environment.directory / "sites" / "users",
-                                self.environment.logs / "locust.log", self.workers)
+        users = self.environment.directory / "sites" / "users"
+        self.load = LocustUsers(users, self.environment.logs / "locust.log", self.workers,
+                                environment=self.environment.process_environment(users))
         self.journal.append(LoadStarted(asked=asked))
         self.teardown.push("the load", self.load.stop)
         self.load.start(self.fleet.load_config(asked, self.seed))
