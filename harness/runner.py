@@ -8,6 +8,7 @@ clean-up has an outcome of its own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import time
@@ -106,24 +107,24 @@ class Runner:
             self.aborted = True
             reason = self.interruption.received or str(error) or "interrupted"
             self._note(RunAborted(reason=reason))
-            self.progress.say(f"aborted: {reason}")
+            self._say(f"aborted: {reason}")
         elif isinstance(error, PhaseFailed):
             self._note(Failure(reason=str(error)))
-            self.progress.say(f"failed: {error}")
+            self._say(f"failed: {error}")
         elif isinstance(error, Aborted):
             self._note(Gap(reason=f"aborted: {error}"))
-            self.progress.say(f"aborted: {error}")
+            self._say(f"aborted: {error}")
         elif isinstance(error, EnvironmentFailed):
             if error.log is not None and error.log.is_relative_to(self.environment.logs):
                 # The environment is about to go; its logs are kept with the run.
                 error.log = self.output / "logs" / error.log.relative_to(self.environment.logs)
             self._note(RunBroken(reason=error.explain()))
-            self.progress.say(error.explain())
+            self._say(error.explain())
         else:
             # A full disk, an answer nobody expected, a bug: the drill has no result, and says why.
             trace = "".join(traceback.format_exception(error))
             self._note(RunBroken(reason=f"the harness failed: {error!r}", trace=trace))
-            self.progress.say(f"the harness failed: {error!r} (the trace is in {self.journal.path})")
+            self._say(f"the harness failed: {error!r} (the trace is in {self.journal.path})")
 
     def _announce(self) -> None:
         fleet, spec = self.drill.fleet, self.drill
@@ -154,6 +155,10 @@ class Runner:
                                           simulated=list(self.environment.simulated)))
         self.progress.say(f"the pair is up after {time.monotonic() - began:.0f} s; "
                           f"creating {self.drill.fleet.deployments} Deployments")
+        self._launch(began)
+
+    def _launch(self, began: float) -> None:
+        """Create the fleet, and begin to observe it once it is up; ``began``: monotonic seconds."""
         fleet = self.stage.launched = Fleet(self.environment, self.drill.fleet.deployments)
         fleet.create(self.drill.fleet.environment)
         self.stage.wait(fleet.healthy, FLEET_TIMEOUT_S, lambda: PhaseFailed(
@@ -218,14 +223,14 @@ class Runner:
             collect(self.environment, self.output, self.journal)
         except Exception as error:
             self._note(RunBroken(reason=f"the evidence could not be kept: {error}", trace=traceback.format_exc()))
-            self.progress.say(f"the evidence could not be kept: {error}")
+            self._say(f"the evidence could not be kept: {error}")
 
     def _remove_environment(self) -> None:
         """Remove the environment, or keep it; what became of it is a record of its own, and no part of the verdict."""
         if self.keep:
             self._note(Cleanup(outcome="kept"))
             return
-        self.progress.say("removing the environment")
+        self._say("removing the environment")
         self._note(CleanupIntent())
         error = None
         try:
@@ -238,7 +243,7 @@ class Runner:
             self._note(Cleanup(outcome="done"))
             return
         self._note(Cleanup(outcome="failed", processes_left=left, error=error))
-        self.progress.say(f"the environment could not be removed: {error or self.environment.directory}"
+        self._say(f"the environment could not be removed: {error or self.environment.directory}"
                           + (f"; processes left: {left}" if left else "")
                           + f"; 'drill down {self.environment.identifier}' tries again")
 
@@ -248,7 +253,7 @@ class Runner:
 
     def _step_failed(self, step: Failed) -> None:
         self._note(TeardownError(what=step.what, error=repr(step.error)))
-        self.progress.say(f"teardown: {step.what}: {step.error}")
+        self._say(f"teardown: {step.what}: {step.error}")
 
     def _note(self, event: Recorded) -> None:
         """Write an event, after those that could not be written when they were; the teardown makes room, maybe."""
@@ -259,4 +264,9 @@ class Runner:
                 self._unwritten.pop(0)
         except OSError as error:
             if len(self._unwritten) == 1:
-                self.progress.say(f"the journal cannot be written: {error}")
+                self._say(f"the journal cannot be written: {error}")
+
+    def _say(self, text: str) -> None:
+        """Say something of an end, which goes on whoever listens."""
+        with contextlib.suppress(Exception):
+            self.progress.say(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -107,10 +107,8 @@ def test_a_signal_whose_exception_got_lost_is_raised_again() -> None:
     """As in a finalizer, whose exceptions Python prints and drops."""
     with Interrupts() as interrupts, interrupts.held(), pytest.raises(KeyboardInterrupt, match="SIGTERM"), \
             interrupts.raised():
-        try:
+        with suppress(KeyboardInterrupt):
             send()
-        except KeyboardInterrupt:
-            pass
         with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
             interrupts.check()
 
