@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ from harness.environments.embedded.shared_memory import remove_left_by
 from harness.environments.embedded.site import SiteConfig
 
 TOKEN = "control-token"
+STRANGER = 54321
+"""A user of this machine that has nothing to do with us."""
 
 
 def until(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
@@ -36,6 +39,35 @@ def until(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
             pass
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.05)
+
+
+def as_user(user: int, act: Callable[[], Any], group: int | None = None) -> Any:
+    """What ``act`` returns (JSON) in a process of another user and group; an OSError's name if it raises one.
+
+    Only root can become somebody else: for others the test is skipped.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as another user")
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        said: Any = "nothing"
+        try:
+            os.setgroups([])
+            os.setgid(user if group is None else group)
+            os.setuid(user)
+            said = act()
+        except OSError as error:
+            said = type(error).__name__
+        except BaseException as error:
+            said = repr(error)
+        finally:
+            os.write(writer, json.dumps(said).encode())
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as source:
+        said = json.loads(source.read())
+    os.waitpid(child, 0)
+    return said
 
 
 @pytest.fixture

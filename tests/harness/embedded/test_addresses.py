@@ -1,10 +1,13 @@
-"""Blocks of addresses, and the mark of ownership of processes."""
+"""Blocks of addresses, and who has them."""
 
-import os
+import random
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from harness.environments.embedded.addresses import (
     AWS,
@@ -13,28 +16,62 @@ from harness.environments.embedded.addresses import (
     Block,
     BlockLease,
     Caller,
+    NoFreeBlock,
     Site,
     taken_ports,
 )
-from harness.environments.embedded.processes import kill_in, processes_in
-from tests.harness.embedded.conftest import until
+from tests.harness.embedded.conftest import STRANGER, as_user
 
 
-def test_two_leases_never_have_the_same_block(tmp_path: Path) -> None:
-    first, second = BlockLease(tmp_path / "b"), BlockLease(tmp_path / "b")
-    assert first.acquire(tmp_path).number != second.acquire(tmp_path).number
+def test_two_leases_never_have_the_same_block() -> None:
+    first, second = BlockLease(), BlockLease()
+    assert first.acquire().number != second.acquire().number
     first.release()
     second.release()
 
 
-def test_a_block_whose_environment_still_exists_is_not_leased_again(tmp_path: Path) -> None:
-    kept = BlockLease(tmp_path / "b")
-    number = kept.acquire(tmp_path).number
-    os.close(kept._fd)  # the process died, its environment was kept
-    for _ in range(20):
-        other = BlockLease(tmp_path / "b")
-        assert other.acquire(tmp_path / "else").number != number
-        other.release()
+def test_a_block_is_leased_as_long_as_a_process_that_was_given_the_lease_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = BlockLease()
+    number = lease.acquire().number
+    heir = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE,
+                            pass_fds=[lease.fd])
+    lease.release()
+    monkeypatch.setattr(random.SystemRandom, "sample", lambda *_: [number])  # nothing else is to be had
+    with pytest.raises(NoFreeBlock, match="are leased"):
+        BlockLease().acquire()
+    heir.communicate()
+    again = BlockLease()
+    assert again.acquire().number == number
+    again.release()
+
+
+def test_a_lease_needs_no_directory_that_others_could_damage(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lease = BlockLease()
+    lease.acquire()
+    assert list(tmp_path.iterdir()) == []
+    lease.release()
+
+
+def test_another_user_gets_another_block() -> None:
+    lease = BlockLease()
+    ours = lease.acquire().number
+    theirs = as_user(STRANGER, lambda: BlockLease().acquire().number)
+    assert theirs != ours
+    lease.release()
+
+
+def test_a_block_that_a_program_has_ports_of_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = BlockLease()
+    number = lease.acquire().number
+    lease.release()
+    monkeypatch.setattr(random.SystemRandom, "sample", lambda *_: [number])
+    with socket.socket() as other:
+        other.bind((Block(number).service(Site.SECONDARY, POSTGRES), POSTGRES.port))
+        other.listen()
+        with pytest.raises(NoFreeBlock, match=r"ports are taken by other programs: 5432 \(postgres\)"):
+            BlockLease().acquire()
 
 
 def test_an_address_says_caller_site_and_service() -> None:
@@ -53,18 +90,3 @@ def test_a_port_that_another_program_has_is_named(block: Block) -> None:
         other.bind((block.service(Site.SECONDARY, POSTGRES), POSTGRES.port))
         other.listen()
         assert taken_ports(block) == ["5432 (postgres)"]
-
-
-def test_processes_are_found_by_their_directory_even_when_their_parent_is_dead(
-    tmp_path: Path,
-) -> None:
-    inside = tmp_path / "site" / "deep"
-    inside.mkdir(parents=True)
-    script = ("import subprocess, sys, os;"
-              "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],"
-              " start_new_session=True); os._exit(0)")
-    subprocess.run([sys.executable, "-c", script], cwd=inside, check=True)
-    assert len(until(lambda: processes_in(tmp_path / "site"))) == 1
-    assert processes_in(tmp_path / "sit") == set()  # a prefix of a name is not a directory
-    assert kill_in(tmp_path / "site") == 1
-    assert processes_in(tmp_path / "site") == set()
