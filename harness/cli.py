@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from harness.visible import visible
 
 if TYPE_CHECKING:
+    from harness.interrupts import Interrupts
     from harness.loader import LoadedDrill
 
 BAD_INPUT, BROKEN, INTERRUPTED = 2, 4, 130
@@ -30,6 +32,9 @@ def main() -> None:
     Exit codes: 0 pass, 1 a target missed, 2 bad usage or drill file, 3 inconclusive, 4 the environment
     or the harness failed, 5 passed but not cleaned up, 130 aborted.
     """
+    from harness.terminal import tolerate
+
+    tolerate()
 
 
 @main.command()
@@ -39,9 +44,9 @@ def main() -> None:
 @click.option("--keep", is_flag=True, help="Leave the environment running, to look at it.")
 @click.option("--workers", default="0", metavar="N[+M]",
               help="Spread the load's users over N Locust workers here and M on other hosts.")
-def run(file: Path, output: Path | None, seed: int | None, keep: bool, workers: str) -> None:
+@click.option("--force", is_flag=True, help="Run it even where the fleet does not fit into the memory.")
+def run(file: Path, output: Path | None, seed: int | None, keep: bool, workers: str, force: bool) -> None:
     """Run the drill in FILE and write its report."""
-    loaded = _load_or_exit(file)
     from loadgen.load import Workers
 
     try:
@@ -49,12 +54,14 @@ def run(file: Path, output: Path | None, seed: int | None, keep: bool, workers: 
     except ValueError:
         raise click.BadParameter("a number of workers, or two with a + between them (here+elsewhere), "
                                  f"not {workers}", param_hint="--workers") from None
-    try:
+
+    def command(interrupts: Interrupts) -> int:
+        loaded = _load_or_exit(file)
         from harness import session
 
-        sys.exit(session.run(loaded, output, seed, keep, spread))
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+        return session.run(loaded, session.Options(output, seed, keep, spread, force), interrupts)
+
+    _exit_after(command)
 
 
 @main.command()
@@ -112,12 +119,17 @@ def list_drills(claims: bool) -> None:
 
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def up(file: Path) -> None:
+@click.option("--force", is_flag=True, help="Start it even where the fleet does not fit into the memory.")
+def up(file: Path, force: bool) -> None:
     """Bring up the pair and the idle fleet of the drill in FILE, and leave them running."""
-    loaded = _load_or_exit(file)
-    from harness import session
 
-    sys.exit(session.up(loaded))
+    def command(interrupts: Interrupts) -> int:
+        loaded = _load_or_exit(file)
+        from harness import session
+
+        return session.up(loaded, force, interrupts)
+
+    _exit_after(command)
 
 
 @main.command()
@@ -126,17 +138,25 @@ def up(file: Path) -> None:
               help="Also environments whose harness is still running.")
 def down(identifier: str | None, everything: bool) -> None:
     """Remove environments that were left behind (or the one named)."""
-    from harness import session
 
-    sys.exit(session.down(identifier, everything))
+    def command(interrupts: Interrupts) -> int:
+        from harness import leftovers
+
+        return leftovers.down(identifier, everything, interrupts)
+
+    _exit_after(command)
 
 
 @main.command()
 def status() -> None:
     """Show the environments on this machine."""
-    from harness import session
 
-    session.status()
+    def command(_: Interrupts) -> int:
+        from harness import leftovers
+
+        return leftovers.status()
+
+    _exit_after(command)
 
 
 @main.command()
@@ -208,10 +228,10 @@ def watch(identifier: str | None, once: bool) -> None:
 
     IDENTIFIER is an environment's (see 'drill status'); not needed where there is just one.
     """
-    from harness import session
+    from harness import leftovers
 
     try:
-        sys.exit(session.watch(identifier, once=once))
+        sys.exit(leftovers.watch(identifier, once=once))
     except KeyboardInterrupt:
         sys.exit(0)
 
@@ -219,6 +239,21 @@ def watch(identifier: str | None, once: bool) -> None:
 def _echo(text: str, *, err: bool = False) -> None:
     """Print text that may be anybody's: a drill file's, an orchestrator's."""
     click.echo(visible(text), err=err)
+
+
+def _exit_after(command: Callable[[Interrupts], int]) -> NoReturn:
+    """Run a command that starts or removes processes, and exit: whatever it meets, with a code that means something."""
+    from harness.interrupts import Interrupts
+
+    with Interrupts() as interrupts:
+        try:
+            code = command(interrupts)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        except Exception as error:
+            _echo(f"the harness failed: {error!r}", err=True)
+            code = BROKEN
+    sys.exit(code)
 
 
 def _load_or_exit(file: Path) -> LoadedDrill:

@@ -1,37 +1,126 @@
-"""Signals: what stops a drill, and what must not stop its teardown."""
+"""Signals: what stops a command, and what must not stop its clean-up.
+
+SIGINT, SIGTERM and SIGHUP are one wish: stop, and leave nothing behind. It is raised as a KeyboardInterrupt, but only
+where whoever asked for that can catch it: a signal that comes before is raised when that part begins, and one that
+comes during the clean-up is noted, and said to have been. Within one such part a signal is raised once, so that none
+strikes the handlers of the first.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol
+
+NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+HELD = b"the clean-up goes on: nothing must be left half removed\n"
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP stop a drill as Ctrl-C does."""
+class Interruption(Protocol):
+    """What may stop a drill from outside."""
 
-    def stop(number: int, _: Any) -> None:
-        # A BaseException: no handler of ordinary errors on the way up may swallow it.
-        raise KeyboardInterrupt(f"received {signal.Signals(number).name}")
+    @property
+    def received(self) -> str:
+        """Why the drill is to stop, in words; empty while it is not."""
 
-    previous = {number: signal.signal(number, stop)
-                for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
+    def raised(self) -> AbstractContextManager[None]:
+        """Where the wish to stop is raised, as a KeyboardInterrupt."""
+
+    def check(self) -> None:
+        """Raise it again, should the first one have been lost on its way."""
+
+
+class Uninterrupted:
+    """Nothing stops a drill from outside, but for what its caller's own signals do."""
+
+    received = ""
+
+    def raised(self) -> AbstractContextManager[None]:
+        """Nothing is raised."""
+        return nullcontext()
+
+    def check(self) -> None:
+        """Nothing is raised."""
+
+
+UNINTERRUPTED = Uninterrupted()
+
+
+class Interrupts:
+    """The signals of one command, from ``with`` on. Only for the main thread."""
+
+    def __init__(self) -> None:
+        self.received = ""
+        """The last one, in words; empty while there was none."""
+        self._pending = ""
+        self._open = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        self._open = True
+        for number in NUMBERS:
+            # nohup asks to live on when the terminal goes.
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open = False
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    def _handle(self, number: int, _: Any) -> None:
+        self.received = f"received {signal.Signals(number).name}"
+        if self._open:
+            self._open = False
+            # A BaseException: no handler of ordinary errors on the way up may swallow it.
+            raise KeyboardInterrupt(self.received)
+        self._pending = self.received
+        with contextlib.suppress(OSError):  # written past all buffers: one of them may be what was interrupted
+            os.write(2, HELD)
 
-@contextmanager
-def uninterruptible() -> Iterator[None]:
-    """A second Ctrl-C must not leave half an environment behind."""
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-    previous = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is raised in here; a signal that came meanwhile is raised at the end."""
+        before, self._open = self._open, False
+        try:
+            yield
+        finally:
+            self._open = before
+        if before:
+            self._raise_pending()
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Within :meth:`held`: signals are raised in here, and so is one that came before.
+
+        A signal whose exception was lost on its way up is raised at the end.
+        """
+        self.received = self._pending
+        self._open = True
+        try:
+            self._raise_pending()
+            yield
+        finally:
+            self._open = False
+        self.check()
+
+    def check(self) -> None:
+        """Raise what was received since :meth:`raised` began.
+
+        An exception that is raised while Python runs a finalizer, say, goes no further than that.
+        """
+        if self.received:
+            raise KeyboardInterrupt(self.received)
+
+    def heeded(self) -> None:
+        """What was received so far has been done: it is not raised any more."""
+        self._pending = ""
+
+    def _raise_pending(self) -> None:
+        if self._pending:
+            self._open, self._pending = False, ""
+            raise KeyboardInterrupt(self.received)

@@ -83,7 +83,8 @@ def doctor(drill: Drill | None = None) -> tuple[bool, str]:
 
     ``drill``: the one whose fleet must fit; otherwise a fleet of 8 with 125 tasks.
     """
-    from harness.environments.embedded.layout import environments_root
+    from harness.environments.base import EnvironmentFailed
+    from harness.environments.embedded.layout import make_root
     from harness.environments.embedded.postgres_programs import PostgresError, binaries
 
     checks: list[tuple[bool, str, str]] = []
@@ -91,16 +92,19 @@ def doctor(drill: Drill | None = None) -> tuple[bool, str]:
                    "the embedded pair needs Linux (it uses the whole 127.0.0.0/8 network)"))
     checks.append((bindable("127.200.0.1", AWS.port), "loopback addresses can be bound",
                    "the network namespace does not have 127.0.0.0/8 on lo: 'ip link set lo up'"))
-    root = environments_root()
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        writable = os.access(root, os.W_OK)
-    except OSError:
-        writable = False
-    checks.append((writable, f"{root} can be written", "set DR_DRILL_HOME to a writable directory"))
-    free = shutil.disk_usage(root.parent if not root.exists() else root).free // 2**20
-    checks.append((free > DISK_MIB, f"{free} MiB of disk free",
-                   f"a drill writes up to {DISK_MIB} MiB; set DR_DRILL_HOME to a larger disk"))
+        root = make_root()
+    except EnvironmentFailed as error:
+        place, _, remedy = str(error).rpartition(": ")
+        checks.append((False, place, remedy))
+    except OSError as error:
+        checks.append((False, f"no place for environments: {error}", "set DR_DRILL_HOME to a writable directory"))
+    else:
+        checks.append((os.access(root, os.W_OK), f"{root} is ours alone and can be written",
+                       "set DR_DRILL_HOME to a writable directory"))
+        free = shutil.disk_usage(root).free // 2**20
+        checks.append((free > DISK_MIB, f"{free} MiB of disk free",
+                       f"a drill writes up to {DISK_MIB} MiB; set DR_DRILL_HOME to a larger disk"))
     fleet = drill.fleet if drill else FleetSpec()
     probes, machine = drill.probes if drill else ProbeSpec(), sizing.Machine.here()
     short = sizing.shortfalls(fleet, probes, machine)

@@ -8,19 +8,18 @@ clean-up has an outcome of its own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import time
 import traceback
-from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from harness import looks
 from harness.environments.base import Environment, EnvironmentFailed
 from harness.fleet import Fleet
-from harness.interrupts import interruptible, uninterruptible
+from harness.interrupts import UNINTERRUPTED, Interruption
 from harness.live import Progress
 from harness.loader import LoadedDrill
 from harness.observers.databases import Sampler, TaskCounter
@@ -44,8 +43,10 @@ from harness.record.events import (
     RunStarted,
     TeardownError,
 )
+from harness.record.journal import Journal
 from harness.schema import Phase, SettlePhase
 from harness.stage import SLOW_POLL_S, Aborted, PhaseFailed, Stage
+from harness.teardown import Failed, Teardown
 from loadgen.ledger import BEAT_S
 from loadgen.load import NO_WORKERS, Workers
 
@@ -60,56 +61,70 @@ VERSIONS = ("apache-airflow", "apache-airflow-client", "dbos", "moto", "boto3", 
 class Runner:
     """Runs one drill in one environment and leaves a run directory."""
 
-    def __init__(self, loaded: LoadedDrill, environment: Environment, output: Path, run_id: str,
-                 progress: Progress, seed: int, keep: bool = False,
-                 workers: Workers = NO_WORKERS) -> None:
+    def __init__(self, loaded: LoadedDrill, environment: Environment, journal: Journal, run_id: str,
+                 progress: Progress, seed: int, keep: bool = False, workers: Workers = NO_WORKERS,
+                 interruption: Interruption = UNINTERRUPTED) -> None:
         """``keep``: leave the environment running at the end, for somebody to look at.
 
-        ``workers``: Locust workers to spread the load users over.
+        ``workers``: Locust workers to spread the load users over; ``interruption``: what may stop the drill from
+        outside.
         """
         self.loaded, self.drill = loaded, loaded.drill
-        self.environment, self.output, self.run_id = environment, output, run_id
-        self.progress, self.keep = progress, keep
+        self.environment, self.output, self.run_id = environment, journal.path.parent, run_id
+        self.progress, self.keep, self.interruption = progress, keep, interruption
         # A settled end is part of every drill: without it nobody knows how it ended.
         self.phases = list(self.drill.phases)
         if self.phases[-1].kind != "settle":
             self.phases.append(Phase(settle=SettlePhase()))
-        self.stage = Stage(loaded, environment, output, progress, seed, workers)
-        self.journal = self.stage.journal
+        self.journal = journal
+        self.teardown = Teardown(self._step_failed)
+        self.stage = Stage(loaded, environment, journal, progress, seed, workers, self.teardown, interruption)
+        self.aborted = False
+        """Whether it was stopped from outside."""
+        self._unwritten: list[Recorded] = []
 
     # -- the whole ------------------------------------------------------------------------
 
     def run(self) -> None:
         """Run the drill to its end, whatever that is. Never raises for what a drill may meet."""
+        self.teardown.push("the journal", self._end_record)
         try:
-            with interruptible():
-                self._announce()
+            self._announce()
+            with self.interruption.raised():
                 self._bring_up()
                 for index, phase in enumerate(self.phases):
                     self._run_phase(index, phase.kind, phase.spec)
-        except PhaseFailed as error:
-            self.journal.append(Failure(reason=str(error)), durable=True)
-            self.progress.say(f"failed: {error}")
-        except Aborted as error:
-            self.journal.append(Gap(reason=f"aborted: {error}"), durable=True)
-            self.progress.say(f"aborted: {error}")
-        except KeyboardInterrupt as error:
-            self.journal.append(RunAborted(reason=str(error) or "interrupted"), durable=True)
-            self.progress.say(f"aborted: {error}")
-        except EnvironmentFailed as error:
+        except BaseException as error:
+            self._stopped_by(error)
+        finally:
+            self.stage.phase = "down"
+            self.teardown.run()
+
+    def _stopped_by(self, error: BaseException) -> None:
+        """Write down and say why the drill did not come to its end."""
+        if isinstance(error, KeyboardInterrupt) or self.interruption.received:
+            # What a signal strikes in the middle of its work may have made another error of it.
+            self.aborted = True
+            reason = self.interruption.received or str(error) or "interrupted"
+            self._note(RunAborted(reason=reason))
+            self._say(f"aborted: {reason}")
+        elif isinstance(error, PhaseFailed):
+            self._note(Failure(reason=str(error)))
+            self._say(f"failed: {error}")
+        elif isinstance(error, Aborted):
+            self._note(Gap(reason=f"aborted: {error}"))
+            self._say(f"aborted: {error}")
+        elif isinstance(error, EnvironmentFailed):
             if error.log is not None and error.log.is_relative_to(self.environment.logs):
                 # The environment is about to go; its logs are kept with the run.
                 error.log = self.output / "logs" / error.log.relative_to(self.environment.logs)
-            self.journal.append(RunBroken(reason=error.explain()), durable=True)
-            self.progress.say(error.explain())
-        except Exception as error:
+            self._note(RunBroken(reason=error.explain()))
+            self._say(error.explain())
+        else:
             # A full disk, an answer nobody expected, a bug: the drill has no result, and says why.
-            # The journal may not take this line either.
-            self._note_quietly(RunBroken(reason=f"the harness failed: {error!r}", trace=traceback.format_exc()))
-            self.progress.say(f"the harness failed: {error!r} (the trace is in {self.journal.path})")
-        finally:
-            with uninterruptible():
-                self._tear_down()
+            trace = "".join(traceback.format_exception(error))
+            self._note(RunBroken(reason=f"the harness failed: {error!r}", trace=trace))
+            self._say(f"the harness failed: {error!r} (the trace is in {self.journal.path})")
 
     def _announce(self) -> None:
         fleet, spec = self.drill.fleet, self.drill
@@ -129,6 +144,8 @@ class Runner:
         ), durable=True)
 
     def _bring_up(self) -> None:
+        self.teardown.push("the environment", self._remove_environment)
+        self.teardown.push("the evidence", self._keep_evidence)
         self.journal.append(EnvironmentIntent(
             identifier=self.environment.identifier, directory=str(self.environment.directory),
             undo={"remove-environment": self.environment.identifier}), durable=True)
@@ -138,6 +155,10 @@ class Runner:
                                           simulated=list(self.environment.simulated)))
         self.progress.say(f"the pair is up after {time.monotonic() - began:.0f} s; "
                           f"creating {self.drill.fleet.deployments} Deployments")
+        self._launch(began)
+
+    def _launch(self, began: float) -> None:
+        """Create the fleet, and begin to observe it once it is up; ``began``: monotonic seconds."""
         fleet = self.stage.launched = Fleet(self.environment, self.drill.fleet.deployments)
         fleet.create(self.drill.fleet.variables)
         self.stage.wait(fleet.healthy, FLEET_TIMEOUT_S, lambda: PhaseFailed(
@@ -156,14 +177,15 @@ class Runner:
         self._observe(fleet)
 
     def _observe(self, fleet: Fleet) -> None:
-        stage = self.stage
+        stage, prober = self.stage, self.environment.directory / "sites" / "prober"
         fleet.start_ledger(self.drill.fleet.ledger)
         fleet.start_canaries()
         stage.probes = Probes(
             self.journal, fleet.probe_targets(), interval=self.drill.probes.interval,
             port=self.environment.ingress_port, dns=self.environment.dns_address(),
-            directory=self.environment.directory / "sites" / "prober",
-            log=self.environment.logs / "prober.log")
+            directory=prober, log=self.environment.logs / "prober.log",
+            environment=self.environment.process_environment(prober))
+        self.teardown.push("the probes", stage.probes.stop)
         stage.probes.start()
         stage.sampling = Sampler(
             self.journal,
@@ -172,6 +194,7 @@ class Runner:
             interval=SAMPLE_INTERVAL_S * max(1.0, len(fleet.members) / SAMPLED_A_SECOND),
             lag=lambda: dict(self.environment.replication_lag(stage.active)),
             witness=fleet.witness_counts)
+        self.teardown.push("the samples", stage.sampling.stop)
         stage.sampling.start()
         stage.look("headless", *fleet.standby_is_headless("secondary"))
         stage.look("standby-empty", *looks.curated_only(self.environment, "secondary"))
@@ -193,42 +216,57 @@ class Runner:
 
     # -- the end ----------------------------------------------------------------------------
 
-    def _tear_down(self) -> None:
-        """Stop observing, keep the evidence, remove the environment: each even if one fails."""
-        stage = self.stage
-        stage.phase = "down"
-        for stop in (stage.load, stage.probes, stage.sampling):
-            if stop is not None:
-                self._attempt("stop", stop.stop)
-        if os.path.exists(self.environment.logs):
-            self._attempt("evidence", lambda: collect(
-                self.environment, self.output, self.journal))
-        if self.keep:
-            self._note_quietly(Cleanup(outcome="kept"))
-            self._note_quietly(RunEnded())
-            self.journal.close()
+    def _keep_evidence(self) -> None:
+        if not os.path.exists(self.environment.logs):
             return
-        self.progress.say("removing the environment")
-        self._note_quietly(CleanupIntent())
-        failed = self._attempt("environment", self.environment.down)
-        left = self.environment.processes()
-        there = os.path.exists(self.environment.directory)
-        outcome = "failed" if failed or left or there else "done"
-        self._note_quietly(Cleanup(outcome=outcome, processes_left=sorted(left), error=failed))
-        self._note_quietly(RunEnded())
+        try:
+            collect(self.environment, self.output, self.journal)
+        except Exception as error:
+            self._note(RunBroken(reason=f"the evidence could not be kept: {error}", trace=traceback.format_exc()))
+            self._say(f"the evidence could not be kept: {error}")
+
+    def _remove_environment(self) -> None:
+        """Remove the environment, or keep it; what became of it is a record of its own, and no part of the verdict."""
+        if self.keep:
+            self._note(Cleanup(outcome="kept"))
+            return
+        self._say("removing the environment")
+        self._note(CleanupIntent())
+        error = None
+        try:
+            self.environment.down()
+        except BaseException as raised:
+            error = str(raised) or repr(raised)
+        left = sorted(self.environment.processes())
+        there = os.path.lexists(self.environment.directory)
+        if not (error or left or there):
+            self._note(Cleanup(outcome="done"))
+            return
+        self._note(Cleanup(outcome="failed", processes_left=left, error=error))
+        self._say(f"the environment could not be removed: {error or self.environment.directory}"
+                          + (f"; processes left: {left}" if left else "")
+                          + f"; 'drill down {self.environment.identifier}' tries again")
+
+    def _end_record(self) -> None:
+        self._note(RunEnded())
         self.journal.close()
 
-    def _attempt(self, what: str, act: Callable[[], Any]) -> str | None:
-        try:
-            act()
-        except Exception as error:
-            self._note_quietly(TeardownError(what=what, error=repr(error)))
-            self.progress.say(f"teardown: {what}: {error}")
-            return repr(error)
-        return None
+    def _step_failed(self, step: Failed) -> None:
+        self._note(TeardownError(what=step.what, error=repr(step.error)))
+        self._say(f"teardown: {step.what}: {step.error}")
 
-    def _note_quietly(self, event: Recorded) -> None:
+    def _note(self, event: Recorded) -> None:
+        """Write an event, after those that could not be written when they were; the teardown makes room, maybe."""
+        self._unwritten.append(event)
         try:
-            self.journal.append(event, durable=True)
+            while self._unwritten:
+                self.journal.append(self._unwritten[0], durable=True)
+                self._unwritten.pop(0)
         except OSError as error:
-            self.progress.say(f"the journal cannot be written: {error}")
+            if len(self._unwritten) == 1:
+                self._say(f"the journal cannot be written: {error}")
+
+    def _say(self, text: str) -> None:
+        """Say something of an end, which goes on whoever listens."""
+        with contextlib.suppress(Exception):
+            self.progress.say(text)

@@ -1,13 +1,13 @@
-"""What the commands ``run``, ``up``, ``down`` and ``status`` do."""
+"""What the commands ``run`` and ``up`` do."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import random
 import secrets
 import shutil
 import time
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,237 +15,158 @@ from rich.table import Table
 from rich.text import Text
 
 from harness import sizing
-from harness.console import Terminal
-from harness.durations import show_duration
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded.environment import EmbeddedPair
-from harness.environments.embedded.layout import (
-    ROLES,
-    PairSettings,
-    environments_root,
-    process_start,
-)
-from harness.environments.embedded.postgres import remove_shared_memory
-from harness.environments.embedded.processes import kill_in, processes_in
+from harness.environments.embedded.layout import PairSettings
 from harness.fleet import Fleet
+from harness.interrupts import Interrupts
 from harness.live import make
 from harness.loader import LoadedDrill
 from harness.measures import ExitCode, Result
 from harness.measures.figures import MeasureFailed
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS
-from harness.record.collecting import collect
-from harness.record.events import Cleanup, RunBroken, RunEnded
 from harness.record.evidence import DamagedRecord
-from harness.record.journal import CorruptJournal, Journal
+from harness.record.journal import CorruptJournal, Journal, JournalInUse, RunExists
 from harness.runner import FLEET_TIMEOUT_S, Runner
+from harness.teardown import Teardown
+from harness.terminal import Terminal, say
 from loadgen.load import NO_WORKERS, Workers
 
 
-def run(loaded: LoadedDrill, output: Path | None, seed: int | None, keep: bool = False,
-        workers: Workers = NO_WORKERS) -> int:
-    """Run a drill, write its reports, say where; the exit code."""
-    from reports import writer
+@dataclass(frozen=True)
+class Options:
+    """What ``drill run`` was asked for beside the drill."""
 
+    output: Path | None = None
+    """The run directory; None: one of its own below ``runs``."""
+    seed: int | None = None
+    keep: bool = False
+    """Leave the environment running at the end."""
+    workers: Workers = NO_WORKERS
+    force: bool = False
+    """Run it even where the fleet does not fit into the memory."""
+
+
+def run(loaded: LoadedDrill, options: Options, interrupts: Interrupts) -> int:
+    """Run a drill, write its reports, say where; the exit code."""
     console = Terminal()
     run_id = _identifier(loaded.drill.metadata.name)
-    output = output or Path("runs") / run_id
-    try:
-        if (output / "journal.jsonl").exists():
-            console.print(f"{output} holds a run already; choose another --output", style="red")
-            return 2
-        output.mkdir(parents=True, exist_ok=True)
+    output = options.output or Path("runs") / run_id
+    if not options.force and _refused(console, loaded):
+        return ExitCode.BAD_INPUT
+    with interrupts.held():
+        try:
+            journal = Journal(output, new=True, mask=loaded.drill.fleet.variables.mask)
+        except (RunExists, JournalInUse):
+            say(console, f"{output} holds a run already; choose another --output", "red")
+            return ExitCode.BAD_INPUT
+        except OSError as error:
+            say(console, f"{output} cannot be written: {error}", "red")
+            return ExitCode.BROKEN
         environment = _environment(loaded, run_id, output)
-        progress = make(console, f"drill {loaded.drill.metadata.name}", loaded.drill.fleet.variables.mask)
-        progress.say(f"run {run_id}, written to {output}")
-        for short in sizing.shortfalls(loaded.drill.fleet, loaded.drill.probes,
-                                       sizing.Machine.here()):
-            progress.say(f"this machine is small for it: {short} (drill plan says what would fit)")
-        runner = Runner(loaded, environment, output, run_id, progress,
-                        random.SystemRandom().getrandbits(32) if seed is None else seed, keep,
-                        workers)
-    except OSError as error:
-        console.print(f"{output} cannot be written: {error}", style="red")
-        return ExitCode.BROKEN
+        mask = loaded.drill.fleet.variables.mask
+        with closing(make(console, f"drill {loaded.drill.metadata.name}", mask)) as progress:
+            progress.say(f"run {run_id}, written to {output}")
+            for short in sizing.shortfalls(loaded.drill.fleet, loaded.drill.probes, sizing.Machine.here()):
+                progress.say(f"this machine is small for it: {short} (drill plan says what would fit)")
+            seed = random.SystemRandom().getrandbits(32) if options.seed is None else options.seed
+            runner = Runner(loaded, environment, journal, run_id, progress, seed, options.keep, options.workers,
+                            interrupts)
+            runner.run()
+        interrupts.heeded()
+        code = _report(console, output, interrupts)
+    if options.keep:
+        _show_access(console, environment)
+    return ExitCode.ABORTED if runner.aborted else code
+
+
+def _report(console: Terminal, output: Path, interrupts: Interrupts) -> int:
+    """Make the report of a run that has ended; the exit code that follows from it."""
+    from reports import writer
+
+    again = f"the record is in {output}, and 'drill report {output}' makes the report"
     try:
-        runner.run()
-    finally:
-        progress.close()
-    try:
-        result = writer.write(output)
+        with interrupts.raised():
+            result = writer.write(output)
     except (OSError, CorruptJournal, DamagedRecord, MeasureFailed) as error:
-        console.print(f"the report could not be written: {error}", style="red", markup=False)
+        say(console, f"the report could not be written: {error}", "red")
         return ExitCode.BROKEN
-    except Exception as error:
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or interrupts.received:
+            say(console, f"{interrupts.received} while the report was made; {again}", "red")
+            return ExitCode.ABORTED
         # A bug in a renderer must not look like a verdict (an exit code of 1 is one).
-        console.print(f"the harness failed while it made the report: {error!r}; the record is in {output}, and"
-                      f" 'drill report {output}' makes the report again", style="red", markup=False)
+        say(console, f"the harness failed while it made the report: {error!r}; {again}", "red")
         return ExitCode.BROKEN
     _summary(console, result, output)
-    if keep:
-        _show_access(console, environment)
     return result.exit_code
 
 
-def up(loaded: LoadedDrill) -> int:
+def up(loaded: LoadedDrill, force: bool, interrupts: Interrupts) -> int:
     """Bring up an environment with its idle fleet and leave it; the exit code."""
     console = Terminal()
+    if not force and _refused(console, loaded):
+        return ExitCode.BAD_INPUT
     environment = _environment(loaded, _identifier(loaded.drill.metadata.name), None)
     began = time.monotonic()
-    try:
-        environment.up(lambda text: console.print(text, highlight=False))
-        fleet = Fleet(environment, loaded.drill.fleet.deployments)
-        fleet.create(loaded.drill.fleet.variables)
-        while not fleet.healthy():
-            environment.check()
-            if time.monotonic() - began > FLEET_TIMEOUT_S:
-                raise EnvironmentFailed(f"not up: {', '.join(fleet.missing())}")
-            time.sleep(0.2)
-    except (EnvironmentFailed, KeyboardInterrupt) as error:
-        logs = Path("runs") / f"{environment.identifier}-logs"
-        if environment.logs.exists():
-            shutil.copytree(environment.logs, logs, dirs_exist_ok=True)
-        environment.down()
-        if isinstance(error, KeyboardInterrupt):
-            console.print("interrupted; everything was removed")
-            return ExitCode.ABORTED
-        console.print(error.explain(), style="red", markup=False)
-        console.print(f"logs: {logs}")
-        return ExitCode.BROKEN
-    console.print(f"up after {time.monotonic() - began:.0f} s: {environment.identifier}")
+    with interrupts.held():
+        try:
+            with interrupts.raised():
+                _bring_up(loaded, environment, console)
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt) or interrupts.received
+            return _take_down(console, environment, None if stopped else error)
+    say(console, f"up after {time.monotonic() - began:.0f} s: {environment.identifier}")
     _show_access(console, environment)
-    return 0
+    return ExitCode.PASS
+
+
+def _bring_up(loaded: LoadedDrill, environment: EmbeddedPair, console: Terminal) -> None:
+    environment.up(lambda text: say(console, text))
+    fleet = Fleet(environment, loaded.drill.fleet.deployments)
+    fleet.create(loaded.drill.fleet.variables)
+    deadline = time.monotonic() + FLEET_TIMEOUT_S
+    while not fleet.healthy():
+        environment.check()
+        if time.monotonic() > deadline:
+            raise EnvironmentFailed(f"not up: {', '.join(fleet.missing())}")
+        time.sleep(0.2)
+
+
+def _take_down(console: Terminal, environment: EmbeddedPair, error: BaseException | None) -> int:
+    """Remove what ``drill up`` has made before it failed, or was interrupted (no error); the exit code."""
+    logs = Path("runs") / f"{environment.identifier}-logs"
+    teardown = Teardown(lambda step: say(console, f"{step.what}: {step.error}", "red"))
+    teardown.push("the environment", environment.down)
+    if error is not None and environment.logs.exists():
+        teardown.push("its logs", lambda: shutil.copytree(environment.logs, logs, dirs_exist_ok=True))
+    failed = teardown.run()
+    if error is None:
+        say(console, "interrupted" + ("" if failed else "; everything was removed"))
+        return ExitCode.ABORTED
+    explained = error.explain() if isinstance(error, EnvironmentFailed) else f"the harness failed: {error!r}"
+    say(console, explained, "red")
+    if logs.exists():
+        say(console, f"logs: {logs}")
+    return ExitCode.BROKEN
 
 
 def _show_access(console: Terminal, environment: EmbeddedPair) -> None:
     for role, region in environment.regions.items():
-        console.print(f"  {role} ({region.name}):", highlight=False)
-        console.print(f"    kubectl --kubeconfig {region.kubeconfig} get pods -A",
-                      soft_wrap=True, highlight=False)
-        console.print(f"    PGSERVICEFILE={environment.service_file} psql service={role}",
-                      soft_wrap=True, highlight=False)
-    console.print(f"remove it with: drill down {environment.identifier}", highlight=False)
+        say(console, f"  {role} ({region.name}):")
+        say(console, f"    kubectl --kubeconfig {region.kubeconfig} get pods -A")
+        say(console, f"    PGSERVICEFILE={environment.service_file} psql service={role}")
+    say(console, f"remove it with: drill down {environment.identifier}")
 
 
-def down(identifier: str | None, everything: bool) -> int:
-    """Remove environments; the exit code."""
-    console = Terminal()
-    root = environments_root() / "envs"
-    found = sorted(root.iterdir()) if root.exists() else []
-    chosen = [d for d in found if identifier is None or d.name == identifier]
-    if identifier and not chosen:
-        console.print(f"there is no environment {identifier} (drill status)", style="red")
-        return 2
-    failed = 0
-    for directory in chosen:
-        if owner_alive(directory) and not (everything or identifier):
-            console.print(f"{directory.name}: its drill is running; left alone")
-            continue
-        try:
-            count = remove(directory)
-        except (OSError, EnvironmentFailed) as error:
-            failed += 1
-            console.print(f"{directory.name}: {error}", style="red")
-        else:
-            console.print(f"{directory.name}: removed ({count} processes)")
-    if not chosen:
-        console.print("nothing to remove")
-    return ExitCode.BROKEN if failed else ExitCode.PASS
-
-
-def remove(directory: Path) -> int:
-    """Remove an environment whoever made it; how many processes it still had.
-
-    What its run measured so far is first brought to safety in the run's directory.
-    """
-    count = len(processes_in(directory))
-    kill_in(directory)
-    for role in (*ROLES, "image"):
-        remove_shared_memory(directory / "sites" / role)
-    output = _run_directory(directory)
-    if output is not None and not _ended(output):
-        with contextlib.suppress(EnvironmentFailed, CorruptJournal, DamagedRecord, MeasureFailed):
-            _salvage(directory, output)
-    shutil.rmtree(directory, ignore_errors=True)
-    return count
-
-
-def status() -> None:
-    """Print the environments on this machine."""
-    console = Terminal()
-    root = environments_root() / "envs"
-    table = Table("environment", "state", "harness", "processes", "age", box=None)
-    for directory in sorted(root.iterdir()) if root.exists() else []:
-        try:
-            state = json.loads((directory / "environment.json").read_text())
-        except (OSError, ValueError):
-            state = {"state": "unknown", "since": time.time()}
-        table.add_row(directory.name, state["state"],
-                      "running" if owner_alive(directory) else "gone",
-                      str(len(processes_in(directory))), show_duration(time.time() - state["since"]))
-    console.print(table if table.row_count else "no environments")
-
-
-def watch(identifier: str | None, *, once: bool) -> int:
-    """Show an environment's orchestrator; the exit code."""
-    import httpx
-
-    from harness.orchestrator_view import watch as show
-
-    console = Terminal()
-    root = environments_root() / "envs"
-    found = [d for d in (sorted(root.iterdir()) if root.exists() else [])
-             if identifier in (None, d.name)]
-    if len(found) != 1:
-        console.print("name one of the environments (drill status): "
-                      + (", ".join(d.name for d in found) or "there is none"), style="red")
-        return 2
-    try:
-        pair = EmbeddedPair.found(found[0])
-        return show(console, pair.orchestrator_url, pair.organization_id, pair.cluster_id,
-                    pair.secret("read_token"), once=once)
-    except (EnvironmentFailed, httpx.HTTPError) as error:
-        console.print(f"{found[0].name}: its orchestrator does not answer: {error}", style="red")
-        return ExitCode.BROKEN
-
-
-def owner_alive(directory: Path) -> bool:
-    """Whether the very process that made an environment still runs."""
-    try:
-        state = json.loads((directory / "environment.json").read_text())
-    except (OSError, ValueError):
+def _refused(console: Terminal, loaded: LoadedDrill) -> bool:
+    """Whether a fleet is too large for the memory that is left: then it, and its neighbours, would be killed."""
+    fleet, machine = loaded.drill.fleet, sizing.Machine.here()
+    if (short := sizing.short_of_memory(fleet, loaded.drill.probes, machine)) is None:
         return False
-    started = process_start(state["owner"])
-    return started is not None and started == state["owner_started"]
-
-
-def _run_directory(directory: Path) -> Path | None:
-    try:
-        run = json.loads((directory / "environment.json").read_text())["run"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return Path(run) if run and (Path(run) / "journal.jsonl").exists() else None
-
-
-def _ended(output: Path) -> bool:
-    from harness.record import journal
-
-    try:
-        return any(e.kind == "run.ended" for e in journal.read(output))
-    except CorruptJournal:
-        return True
-
-
-def _salvage(directory: Path, output: Path) -> None:
-    """End the journal of a run whose harness was killed, and make its report."""
-    from reports import writer
-
-    book = Journal(output)
-    collect(EmbeddedPair.found(directory), output, book)
-    book.append(RunBroken(reason="the harness was killed; 'drill down' cleaned up"), durable=True)
-    book.append(Cleanup(outcome="done", by="drill down"), durable=True)
-    book.append(RunEnded(), durable=True)
-    book.close()
-    writer.write(output)
+    most = sizing.largest(fleet, loaded.drill.probes, machine)
+    say(console, f"nothing was started: {short}; {most} Deployments would fit, and --force runs it all the same", "red")
+    return True
 
 
 def _environment(loaded: LoadedDrill, identifier: str, output: Path | None) -> EmbeddedPair:
@@ -266,12 +187,12 @@ def _summary(console: Terminal, result: Result, output: Path) -> None:
     table = Table("target", "asked", "observed", "verdict", box=None, pad_edge=False)
     for judged in result.targets + [e for e in result.expectations if e.verdict != PASS or e.allowed]:
         allowed = ", allowed by the drill" if judged.allowed else ""
-        table.add_row(judged.name, judged.asked, judged.observed + allowed,
-                      Text(judged.verdict, style=colours[judged.verdict]))
+        table.add_row(Text(judged.name), Text(judged.asked), Text(judged.observed + allowed),
+                      Text(judged.verdict, colours[judged.verdict]))
     if table.row_count:
         console.print(table)
     for reason in result.reasons:
         # What follows a line end in somebody's message must not look like a line of ours.
-        console.print("- " + reason.replace("\n", "\n  "), soft_wrap=True)
-    console.print(Text(result.verdict, style=f"bold {colours[result.verdict]}") + Text(f"   clean-up {result.cleanup}"))
-    console.print(f"report: {output / 'report.html'}", soft_wrap=True, highlight=False)
+        say(console, "- " + reason.replace("\n", "\n  "))
+    say(console, f"{result.verdict}   clean-up {result.cleanup}", f"bold {colours[result.verdict]}")
+    say(console, f"report: {output / 'report.html'}")

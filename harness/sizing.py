@@ -1,8 +1,9 @@
 """What a fleet needs of a machine: memory and CPU, estimated from the drill file before it starts.
 
 The constants were measured (``tests/bench/fleet_cost.py``, docs/benchmarks.md) with 8 to 80
-Deployments on two cores and are rounded up. An estimate is a warning, not a limit: a drill on a machine
-that is too small may still run, late and INCONCLUSIVE.
+Deployments on two cores and are rounded up. Too few cores are a warning: such a drill may still run, late and
+INCONCLUSIVE. A fleet that does not fit into the memory is refused, unless somebody insists: whom the kernel then kills
+is not only ours.
 """
 
 from __future__ import annotations
@@ -68,13 +69,19 @@ def largest(fleet: FleetSpec, probes: ProbeSpec, machine: Machine) -> int:
     return max(0, min(by_memory, by_cpu))
 
 
+def short_of_memory(fleet: FleetSpec, probes: ProbeSpec, machine: Machine) -> str | None:
+    """What the machine lacks of memory for the fleet, as a sentence; None: it has enough, or nobody knows."""
+    wanted = need(fleet, probes).memory_mib
+    if not 0 < machine.memory_mib < wanted:
+        return None
+    return f"memory: about {wanted} MiB are needed, {machine.memory_mib} MiB are available"
+
+
 def shortfalls(fleet: FleetSpec, probes: ProbeSpec, machine: Machine) -> list[str]:
     """What the machine lacks for the fleet, as sentences; none when it is large enough."""
     wanted = need(fleet, probes)
-    found = []
-    if wanted.memory_mib > machine.memory_mib:
-        found.append(f"memory: about {wanted.memory_mib} MiB are needed, {machine.memory_mib} MiB are "
-                     "available")
+    memory = short_of_memory(fleet, probes, machine)
+    found = [memory] if memory is not None else []
     if wanted.cores > USABLE * machine.cores:
         found.append(f"CPU: about {wanted.cores:.1f} cores would be busy, of {machine.cores}; "
                      "longer tasks or rarer loops, canaries and probes need less")

@@ -7,17 +7,18 @@ import random
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from harness.environments.base import Environment, EnvironmentFailed
 from harness.fleet import Fleet
+from harness.interrupts import Interruption
 from harness.live import Progress
 from harness.loader import LoadedDrill
 from harness.observers.databases import Sampler
 from harness.observers.probes import Probes
 from harness.record.events import Check, LoadStarted, LoadStopped
 from harness.record.journal import Journal
+from harness.teardown import Teardown
 from loadgen.load import LocustUsers, Workers
 
 POLL_S = 0.1
@@ -38,12 +39,12 @@ class PhaseFailed(Exception):
 class Stage:
     """One drill under way: its environment, its observers, and what has happened so far."""
 
-    def __init__(self, loaded: LoadedDrill, environment: Environment, output: Path, progress: Progress,
-                 seed: int, workers: Workers) -> None:
-        """``workers``: Locust workers to spread the load users over."""
-        self.drill, self.environment, self.output = loaded.drill, environment, output
+    def __init__(self, loaded: LoadedDrill, environment: Environment, journal: Journal, progress: Progress,
+                 seed: int, workers: Workers, teardown: Teardown, interruption: Interruption) -> None:
+        """``workers``: Locust workers to spread the load users over; ``teardown``: how what is started is ended."""
+        self.drill, self.environment, self.output = loaded.drill, environment, journal.path.parent
         self.progress, self.seed, self.workers = progress, seed, workers
-        self.journal = Journal(output, mask=self.drill.fleet.variables.mask)
+        self.journal, self.teardown, self.interruption = journal, teardown, interruption
         self.chance = random.Random(seed)
         self.phase = "up"
         self.last = False
@@ -64,9 +65,11 @@ class Stage:
 
     def start_load(self, asked: int) -> None:
         """Start the load users; they keep so many task instances running."""
-        self.load = LocustUsers(self.environment.directory / "sites" / "users",
-                                self.environment.logs / "locust.log", self.workers)
+        users = self.environment.directory / "sites" / "users"
+        self.load = LocustUsers(users, self.environment.logs / "locust.log", self.workers,
+                                environment=self.environment.process_environment(users))
         self.journal.append(LoadStarted(asked=asked))
+        self.teardown.push("the load", self.load.stop)
         self.load.start(self.fleet.load_config(asked, self.seed))
         if self.workers.elsewhere:
             here = f"{getpass.getuser()}@{socket.gethostname()}"
@@ -135,13 +138,17 @@ class Stage:
 
         Raises:
             EnvironmentFailed: when a part of the environment or of the load has ended.
+            ThreadFailed: when an observer has.
             Aborted: when going on would prove nothing.
         """
+        self.interruption.check()
         self.environment.check()
         if self.load is not None and (status := self.load.ended()) is not None:
             raise EnvironmentFailed(f"locust ended with status {status}", log=self.load.log)
         if self.probes is not None and (status := self.probes.ended()) is not None:
             raise EnvironmentFailed(f"the prober ended with status {status}", log=self.probes.log)
+        if self.sampling is not None:
+            self.sampling.check()
         limit = self.drill.abort_when.witness_unreachable
         if limit and self.sampling and self.sampling.witness_silent_for() > limit:
             raise Aborted(f"the witness has not answered for {limit:.0f} s")

@@ -52,11 +52,15 @@ NO_WORKERS = Workers()
 
 @dataclass
 class LocustUsers:
-    """The Locust processes of a drill. Their directory is their mark of ownership."""
+    """The Locust processes of a drill.
+
+    ``directory``: where they work; ``environment``: their whole environment block (None: the caller's).
+    """
 
     directory: Path
     log: Path
     workers: Workers = NO_WORKERS
+    environment: Mapping[str, str] | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -66,7 +70,7 @@ class LocustUsers:
 
     def start(self, config: Mapping[str, Any]) -> None:
         """Start one user a Deployment (``config``: see ``loadgen.locustfile``)."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.mkdir(0o700, parents=True, exist_ok=True)
         path = self.config
         # Whole from the moment it is there: a worker elsewhere may be waiting for it.
         new = path.with_suffix(".new")
@@ -94,7 +98,8 @@ class LocustUsers:
                  str(Path(__file__).with_name("locustfile.py")), *arguments, "--loglevel", "WARNING"],
                 cwd=self.directory, stdin=subprocess.DEVNULL, stdout=sink,
                 stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, "DR_DRILL_LOAD": str(config)},
+                umask=0o077,
+                env={**(os.environ if self.environment is None else self.environment), "DR_DRILL_LOAD": str(config)},
             ))
 
     def ended(self) -> int | None:

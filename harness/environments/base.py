@@ -120,6 +120,12 @@ class Environment(Protocol):
     def processes(self) -> set[int]:
         """Ids of the local processes that belong to the environment."""
 
+    def process_environment(self, directory: Path) -> Mapping[str, str]:
+        """The whole environment block of a process that is started beside it, to observe it or to put load on it.
+
+        With it the process counts as one of :meth:`processes`. ``directory``: where it works.
+        """
+
     @property
     def simulated(self) -> Sequence[str]:
         """What of this environment is simulated, one sentence each, for the report."""

@@ -19,11 +19,14 @@ import psycopg
 from harness.environments.base import DatabaseAccess
 from harness.observers.fingerprint import TABLE as TABLE
 from harness.observers.fingerprint import facts
+from harness.observers.watched import WatchedThread
 from harness.record.events import Sample
 from harness.record.journal import Journal
 from loadgen.shapes import CANARY
 
 LIVE_STATES = ("running", "queued", "scheduled", "up_for_retry", "restarting")
+STOP_S = 20.0
+"""Longer than the slowest sample of regions that do not answer."""
 READ_AT_ONCE = 4
 """Databases that a look reads at the same time."""
 WRITTEN_BYTES = 1024 * 1024
@@ -45,7 +48,7 @@ class Sampler:
         self._journal, self.counter = journal, counter
         self._interval, self._lag, self._witness = interval, lag, witness
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+        self._thread = WatchedThread(target=self._run, name="sampler", daemon=True)
         self.states: Counter[str] = Counter()
         self._witness_silent_since: float | None = None
 
@@ -53,10 +56,18 @@ class Sampler:
         """Begin to sample."""
         self._thread.start()
 
+    def check(self) -> None:
+        """Raise ThreadFailed when it samples no more."""
+        self._thread.check()
+
     def stop(self) -> None:
-        """Stop sampling."""
+        """Stop sampling.
+
+        Raises:
+            ThreadFailed: when it had stopped by itself, of an error.
+        """
         self._stop.set()
-        self._thread.join(10)
+        self._thread.finish(STOP_S)
 
     def running(self) -> int:
         """Task instances in state ``running`` at the last sample, over all Deployments."""

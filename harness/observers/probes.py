@@ -8,14 +8,15 @@ latest one of each Deployment.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.observers.watched import WatchedThread
 from harness.record.events import Probe
 from harness.record.journal import Journal
 
@@ -40,12 +41,12 @@ class Probes:
 
     def __init__(
         self, journal: Journal, targets: Sequence[Target], *, interval: float, port: int,
-        dns: tuple[str, int], directory: Path, log: Path,
+        dns: tuple[str, int], directory: Path, log: Path, environment: Mapping[str, str],
     ) -> None:
         """Take the targets; nothing is sent before :meth:`start`.
 
         ``interval``: seconds between two probes of a Deployment; ``dns``: who resolves their names;
-        ``directory``: the process's, its mark of ownership.
+        ``directory``: where the process works; ``environment``: its whole environment block.
         """
         self._journal, self.targets = journal, list(targets)
         self._by_name: Mapping[str, Target] = {target.name: target for target in self.targets}
@@ -53,16 +54,17 @@ class Probes:
             "interval": interval, "port": port, "dns": list(dns),
             "targets": [{"name": t.name, "hostname": t.hostname, "password": t.password}
                         for t in self.targets]}
-        self._directory, self._log = directory, log
+        self._directory, self._log, self._environment = directory, log, dict(environment)
         self._process: subprocess.Popen[str] | None = None
-        self._thread = threading.Thread(target=self._listen, name="probes", daemon=True)
+        self._thread = WatchedThread(target=self._listen, name="the listener to the prober", daemon=True)
 
     def start(self) -> None:
         """Begin to probe."""
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(0o700, parents=True, exist_ok=True)
         with self._log.open("ab") as sink:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "harness.observers.prober"], cwd=self._directory, text=True,
+                env=self._environment, umask=0o077,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sink, start_new_session=True)
         assert self._process.stdin is not None
         # Passwords go through the pipe: neither into a file nor into an argument list.
@@ -71,7 +73,12 @@ class Probes:
         self._thread.start()
 
     def ended(self) -> int | None:
-        """The exit status when it has ended by itself, otherwise None."""
+        """The exit status when it has ended by itself, otherwise None.
+
+        Raises:
+            ThreadFailed: when nobody puts down any more what it says.
+        """
+        self._thread.check()
         return None if self._process is None else self._process.poll()
 
     @property
@@ -80,16 +87,21 @@ class Probes:
         return self._log
 
     def stop(self) -> None:
-        """Send no more probes and wait for the answers of those that are out."""
+        """Send no more probes and wait for the answers of those that are out.
+
+        Raises:
+            ThreadFailed: when not all that was answered is in the journal.
+        """
         if self._process is None or self._process.stdin is None:
             return
-        self._process.stdin.close()
+        with contextlib.suppress(OSError):  # what it was told last is still in the pipe, and it has gone
+            self._process.stdin.close()
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(STOP_S)
-        self._thread.join(STOP_S)
+        self._thread.finish(STOP_S)
 
     def _listen(self) -> None:
         assert self._process is not None

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from harness.environments.base import Environment
 from harness.record import evidence as evidences
-from harness.record.events import EpochBegan, Gap
+from harness.record.events import EpochBegan, EvidenceStored, Gap, Recorded
 from harness.record.journal import Journal
 from harness.record.tables import Tables
 
@@ -24,15 +25,45 @@ PROMISED = ("witness", "links", "usage", "access", "held")
 CHUNK = 1 << 20
 
 
-def collect(environment: Environment, output: Path, book: Journal) -> None:
-    """Keep what an environment's parts wrote in the run directory, rows and hashes in the journal."""
-    shutil.copytree(environment.logs, output / "logs", dirs_exist_ok=True)
-    for epoch in environment.epochs():
-        book.append(EpochBegan(deployment=epoch.deployment, number=epoch.number, site=epoch.site,
-                               began=epoch.began, error=epoch.error, source=epoch.source))
-    for left_out in environment.epoch_gaps():
-        book.append(Gap(reason=left_out))
-    unsent = [line for path in environment.spools() for line in _lines_of(path)]
+class EvidenceLost(Exception):
+    """Something that an environment's parts had written could not be kept."""
+
+
+def collect(environment: Environment, output: Path, book: Journal, before: Sequence[Recorded] = ()) -> None:
+    """Keep what an environment's parts wrote in the run directory, rows and hashes in the journal.
+
+    ``before``: what is in the journal already, when an earlier collection was cut off.
+
+    Raises:
+        EvidenceLost: when some of it could not be kept, and why. All the rest is kept.
+    """
+    stored = {event.file for event in before if isinstance(event, EvidenceStored)}
+    known = {(event.deployment, event.number, event.site) for event in before if isinstance(event, EpochBegan)}
+    failed: dict[str, list[str]] = {}
+
+    def attempt(what: str, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except Exception as error:
+            failed.setdefault(_shown(error), []).append(what)
+
+    def keep(table: str, name: str, write: Callable[[Path], object]) -> None:
+        if f"{name}.parquet" not in stored:
+            attempt(name, lambda: evidences.store(output, book, table, name, write))
+
+    def keep_epochs() -> None:
+        for epoch in environment.epochs():
+            if (epoch.deployment, epoch.number, epoch.site) not in known:
+                book.append(EpochBegan(deployment=epoch.deployment, number=epoch.number, site=epoch.site,
+                                       began=epoch.began, error=epoch.error, source=epoch.source))
+        for left_out in environment.epoch_gaps():
+            book.append(Gap(reason=left_out))
+
+    attempt("logs", lambda: shutil.copytree(environment.logs, output / "logs", dirs_exist_ok=True))
+    attempt("epochs", keep_epochs)
+    unsent: list[str] = []
+    attempt("what was not sent", lambda: unsent.extend(
+        line for path in environment.spools() for line in _lines_of(path)))
     sources = [("witness", "witness", environment.witness_log),
                ("links", "links", environment.link_log),
                ("usage", "usage", environment.usage_log)]
@@ -40,12 +71,22 @@ def collect(environment: Environment, output: Path, book: Journal) -> None:
                 for role, paths in environment.access_logs().items() for path in paths]
     for table, name, source in sources:
         if not source.exists():
-            book.append(Gap(reason=f"there is no evidence {name}: {source.name} was never written"))
+            reason = f"there is no evidence {name}: {source.name} was never written"
+            attempt(name, partial(book.append, Gap(reason=reason)))
         else:
-            evidences.store(output, book, table, name, partial(copy_lines, source))
+            keep(table, name, partial(copy_lines, source))
     if unsent:
-        sent = _sent(output, {str(record.get("cl")) for line in unsent if (record := _record(line)) is not None})
-        evidences.store(output, book, "witness", "witness-unsent", lambda path: _write_late(unsent, sent, path))
+        clients = {str(record.get("cl")) for line in unsent if (record := _record(line)) is not None}
+        keep("witness", "witness-unsent", lambda path: _write_late(unsent, _sent(output, clients), path))
+    if failed:
+        raise EvidenceLost("; ".join(f"{', '.join(names)}: {error}" for error, names in failed.items()))
+
+
+def _shown(error: Exception) -> str:
+    """An error in a line; of a copied directory's the first."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return f"{len(error.args[0])} files could not be copied: {error.args[0][0][2]}"
+    return str(error) or repr(error)
 
 
 def _lines_of(path: Path) -> list[str]:

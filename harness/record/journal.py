@@ -14,6 +14,8 @@ survives the death of the harness.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -71,29 +73,60 @@ class Clock(Protocol):
         """Seconds since the epoch on the wall clock."""
 
 
-class Journal:
-    """A journal that is being written. Thread-safe; one writer a run."""
+class JournalInUse(Exception):
+    """A journal that another process is writing."""
 
-    def __init__(self, directory: Path, clock: Clock = time, mask: Callable[[str], str] = str) -> None:
-        """``mask``: takes secrets out of messages, which may repeat what others were sent."""
+
+class RunExists(Exception):
+    """A directory that holds a run already: another one must not be written over it."""
+
+
+@dataclass(frozen=True)
+class _End:
+    """Where the chain ends: the last record's hash and number, and the size of the file that far."""
+
+    digest: str = GENESIS
+    number: int = 0
+    size: int = 0
+
+
+class Journal:
+    """A journal that is being written. Thread-safe; one writer a run, which holds a lock on the file."""
+
+    def __init__(self, directory: Path, clock: Clock = time, *, new: bool = False,
+                 mask: Callable[[str], str] = str) -> None:
+        """Begin a run's journal, or go on with it; ``new``: only begin it.
+
+        ``mask``: takes secrets out of messages, which may repeat what others were sent.
+
+        Raises:
+            RunExists: when there is one, and it was to be ``new``.
+            JournalInUse: when another process is writing it.
+            CorruptJournal: when it was altered.
+            OSError: when it cannot be written; of one that was to be begun nothing is left.
+        """
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / FILE
         self._clock, self._mask = clock, mask
-        self._hash, self._number = GENESIS, 0
-        if self.path.exists():
-            _drop_torn_tail(self.path)
-            for event, digest in _chain(self.path):
-                self._hash, self._number = digest, event.number
-        self._sink = self.path.open("ab")
         self._lock = threading.Lock()
-        if not self._number:
-            self._write(HEAD, {"format": FORMAT}, durable=True)
+        self._fd = _open_for_writing(self.path, new)
+        try:
+            self._end = _end_of(self.path, self._fd)
+            self._torn = False
+            if not self._end.number:
+                self._write(HEAD, {"format": FORMAT}, durable=True)
+        except BaseException:
+            if not os.fstat(self._fd).st_size:
+                self.path.unlink(missing_ok=True)
+            os.close(self._fd)
+            raise
 
     def append(self, event: Recorded, *, durable: bool = False) -> None:
         """Write one event; with ``durable`` it is on disk when this returns.
 
         Raises:
-            OSError: when the disk is full or gone. The run cannot go on without its journal.
+            OSError: when the disk is full or gone. The run cannot go on without its journal. Of this event nothing is
+                in the file then, and later ones may be written again once there is room.
         """
         fields = {name: self._mask(value) if name in WORDS and isinstance(value, str) else value
                   for name, value in event.fields().items()}
@@ -101,20 +134,37 @@ class Journal:
 
     def _write(self, kind: str, fields: dict[str, Any], *, durable: bool) -> None:
         with self._lock:
-            event = Event(self._number + 1, self._clock.monotonic(), self._clock.time(), kind, fields)
-            line, self._hash = _line(event, self._hash)
-            self._number = event.number
-            self._sink.write(line)
-            self._sink.flush()
-            if durable:
-                os.fsync(self._sink.fileno())
+            self._mend()
+            event = Event(self._end.number + 1, self._clock.monotonic(), self._clock.time(), kind, fields)
+            line, digest = _line(event, self._end.digest)
+            self._torn = True
+            try:
+                _write_all(self._fd, line)
+                if durable:
+                    os.fsync(self._fd)
+                # One assignment: an interrupt strikes before it or after it.
+                self._end = _End(digest, event.number, self._end.size + len(line))
+                self._torn = False
+            finally:
+                with contextlib.suppress(OSError):
+                    self._mend()
+
+    def _mend(self) -> None:
+        """Take back what a write that failed left of its line."""
+        if self._torn:
+            os.ftruncate(self._fd, self._end.size)
+            self._torn = False
 
     def close(self) -> None:
-        """Sync and close."""
+        """Sync and close; a second call does nothing."""
         with self._lock:
-            self._sink.flush()
-            os.fsync(self._sink.fileno())
-            self._sink.close()
+            fd, self._fd = self._fd, -1
+            if fd < 0:
+                return
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
 
 def read(directory: Path, without: Collection[str] = ()) -> list[Event]:
@@ -152,13 +202,47 @@ def torn(directory: Path) -> bool:
         return source.read(1) != b"\n"
 
 
-def _drop_torn_tail(path: Path) -> None:
-    """Cut off a line that a killed harness did not finish, so that the next one begins a line."""
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole != len(data):
-        with path.open("r+b") as sink:
-            sink.truncate(whole)
+def _open_for_writing(path: Path, new: bool) -> int:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | (os.O_EXCL if new else 0), 0o600)
+    except FileExistsError:
+        raise RunExists(f"{path.parent} holds a run already") from None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise JournalInUse(f"{path} is being written by another process") from None
+    return fd
+
+
+def _end_of(path: Path, fd: int) -> _End:
+    """Where a journal ends, after a line that a killed harness did not finish has been cut off."""
+    size = os.fstat(fd).st_size
+    whole = _whole(path, size)
+    end = _End()
+    for event, digest in _chain(path):
+        end = _End(digest, event.number, whole)
+    if whole != size:
+        os.ftruncate(fd, whole)
+    return end
+
+
+def _whole(path: Path, size: int) -> int:
+    """The size of a file up to the end of its last whole line."""
+    with path.open("rb") as source:
+        while size:
+            begin = max(0, size - (1 << 20))
+            source.seek(begin)
+            if (found := source.read(size - begin).rfind(b"\n")) >= 0:
+                return begin + found + 1
+            size = begin
+    return 0
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    """Write all of it: a disk that is filling up takes a part first."""
+    while data:
+        data = data[os.write(fd, data):]
 
 
 def _line(event: Event, previous: str) -> tuple[bytes, str]:

@@ -80,7 +80,8 @@ def loaded(console: Console, pair: EmbeddedPair, fleet: Fleet, meter: Meter,
     """Put the load on and print what it costs."""
     fleet.start_ledger(LedgerSpec.model_validate({"rows-per-second": 1.0}))
     fleet.start_canaries()
-    users = LocustUsers(pair.directory / "sites" / "users", pair.logs / "locust.log")
+    place = pair.directory / "sites" / "users"
+    users = LocustUsers(place, pair.logs / "locust.log", environment=pair.process_environment(place))
     users.start(fleet.load_config(asked.tasks, 1))
     began = time.monotonic()
     counter = TaskCounter([d.name for d in fleet.members],

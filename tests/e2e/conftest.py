@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from harness.environments.embedded.ownership import Ownership, environments
 from harness.environments.embedded.postgres_programs import binaries
-from harness.environments.embedded.processes import kill_in, processes_in
 
 
 @dataclass
@@ -43,6 +43,11 @@ class Home:
         return self.drill(*arguments).wait(timeout)
 
     @property
+    def ownerships(self) -> list[Ownership]:
+        """Of its environments, and of those that have nothing left but their processes."""
+        return [Ownership.of(directory) for directory in environments(self.path / "dr-drill")]
+
+    @property
     def output(self) -> str:
         """What the commands have printed."""
         return (self.path / "output.txt").read_text()
@@ -62,7 +67,7 @@ class Home:
 
     def processes(self) -> set[int]:
         """Processes of any environment of this home."""
-        return processes_in(self.path / "dr-drill")
+        return {pid for ownership in self.ownerships for pid in ownership.processes()}
 
 
 @pytest.fixture
@@ -75,7 +80,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     path.chmod(0o711)
     made = Home(path)
     yield made
-    kill_in(path / "dr-drill")
+    for ownership in made.ownerships:
+        ownership.kill()
     shutil.rmtree(path, ignore_errors=True)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from harness.environments.embedded.environment import EmbeddedPair
 from harness.environments.embedded.layout import PairSettings
-from harness.environments.embedded.processes import processes_in
+from harness.environments.embedded.ownership import Ownership
 from harness.fleet import Fleet
 from harness.orchestrators.base import OrchestratorFailed
 from tests.e2e.conftest import Home, psql, until
@@ -137,7 +137,7 @@ def test_a_lagging_standby_loses_writes_and_the_count_is_the_one_that_psql_finds
              "-A"], capture_output=True, text=True, check=True).stdout
         assert shown.count("scheduler-") == 2
         assert shown.count("api-server-") == 2
-    assert processes_in(environment / "sites" / "primary") == set()
+    assert Ownership.of(environment).processes(environment / "sites" / "primary") == set()
     assert home.finish("down") == 0
     assert home.environments == []
     assert home.processes() == set()
@@ -191,7 +191,8 @@ def test_after_a_kill_drill_down_leaves_nothing_and_another_run_is_untouched(hom
 def test_a_component_that_dies_is_named_with_its_log_and_exit_4(home: Home) -> None:
     running = home.drill("run", home.file(HEALTHY), "--output", "out")
     until(lambda: "environment.up" in home.kinds("out"))
-    witness = processes_in(home.environments[0] / "sites" / "witness")
+    environment = home.environments[0]
+    witness = Ownership.of(environment).processes(environment / "sites" / "witness")
     assert len(witness) == 1
     os.kill(witness.pop(), signal.SIGKILL)
     assert running.wait(120) == 4

@@ -11,7 +11,6 @@ from dnslib.server import DNSServer
 from harness import names
 from harness.environments.embedded.addresses import DNS, BlockLease, Site
 from harness.environments.embedded.dns import ZoneCopy, _Silent
-from harness.environments.embedded.layout import leases_root
 from harness.names import NameCache
 
 
@@ -41,8 +40,8 @@ def zone(tmp_path: Path) -> Iterator[tuple[ZoneCopy, dns.resolver.Resolver]]:
     """
     copy = ZoneCopy()
     point(copy, "127.1.1.1")
-    lease = BlockLease(leases_root())
-    address = lease.acquire(tmp_path).service(Site.OUTSIDE, DNS)
+    lease = BlockLease()
+    address = lease.acquire().service(Site.OUTSIDE, DNS)
     servers = [DNSServer(copy, address=address, port=DNS.port, tcp=tcp, logger=_Silent()) for tcp in (False, True)]
     for server in servers:
         threading.Thread(target=server.server.serve_forever, daemon=True).start()

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from harness.environments.embedded.addresses import WITNESS, BlockLease, Site
-from harness.environments.embedded.layout import leases_root
 from harness.lines import serve_lines
 from loadgen.spool import Room
 from loadgen.witness import Witness, WitnessClient
@@ -84,8 +83,8 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    lease = BlockLease(leases_root())
-    made = Place(lease.acquire(tmp_path).service(Site.OUTSIDE, WITNESS), tmp_path)
+    lease = BlockLease()
+    made = Place(lease.acquire().service(Site.OUTSIDE, WITNESS), tmp_path)
     yield made
     for client in made.clients:
         client.close(0)

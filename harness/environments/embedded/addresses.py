@@ -14,14 +14,10 @@ dependency audit read who called whom from the network instead of from anybody's
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import random
 import socket
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 
 
 class Site(IntEnum):
@@ -97,60 +93,56 @@ class NoFreeBlock(RuntimeError):
 
 
 class BlockLease:
-    """An exclusive lease on a block, held by an open, locked file.
+    """An exclusive lease on a block, held by a name in the kernel.
 
-    The lock file outlives the process that took it when the environment is kept
-    (``drill up``): then :meth:`persist` writes the owner's directory into it, and the block
-    is free again once that directory is gone.
+    The name is that of a Unix socket without a file (``unix(7)``: abstract), which exists once in a network
+    namespace, as the block's addresses do, and goes when the last process that has it open ends. So users who
+    do not trust each other share nothing that one could damage for another; and processes that an environment has
+    for as long as it is there are given the open socket (:attr:`fd`), so that the lease outlives the harness.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._fd: int | None = None
+    def __init__(self) -> None:
+        self._held: socket.socket | None = None
         self.block: Block | None = None
 
-    def acquire(self, owner: Path, probe_port: int = AWS.port) -> Block:
-        """Lease a free block for the environment in ``owner``.
+    def acquire(self) -> Block:
+        """Lease a free block.
 
         Raises:
             NoFreeBlock: when none of the 254 blocks is free.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(OSError):
-            self._directory.chmod(0o1777)
-        numbers = random.SystemRandom().sample(range(1, 255), 254)
-        for number in numbers:
-            path = self._directory / f"127.{number}.lock"
+        busy: list[str] = []
+        for number in random.SystemRandom().sample(range(1, 255), 254):
+            name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
-                fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+                name.bind(f"\0dr-drill-block-127.{number}")
             except OSError:
-                continue  # another user's lease
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(fd)
+                name.close()
                 continue
-            holder = os.read(fd, 4096).decode(errors="replace").strip()
-            if (holder and holder != str(owner) and Path(holder).exists()) or not bindable(
-                f"127.{number}.0.{LINKS.octet}", probe_port
-            ):
-                os.close(fd)
+            block = Block(number)
+            if busy := taken_ports(block):
+                name.close()
                 continue
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{owner}\n".encode(), 0)
-            self._fd, self.block = fd, Block(number)
-            return self.block
-        raise NoFreeBlock(
-            f"all loopback blocks 127.1 to 127.254 are leased (see {self._directory}); "
-            "run 'drill down --all' to remove environments that were left behind"
-        )
+            self._held, self.block = name, block
+            return block
+        if busy:
+            raise NoFreeBlock(
+                "ports are taken by other programs: " + ", ".join(busy) + "; a program that listens on all addresses "
+                "(0.0.0.0) takes its port from every drill: stop it, or have it listen on 127.0.0.1")
+        raise NoFreeBlock("all loopback blocks 127.1 to 127.254 are leased (see 'ss -xa | grep dr-drill-block'); "
+                          "run 'drill down --all' to remove environments that were left behind")
+
+    @property
+    def fd(self) -> int:
+        """The descriptor that holds the lease, for a process that is to hold it too."""
+        assert self._held is not None
+        return self._held.fileno()
 
     def release(self) -> None:
-        """Give the block back (a second call does nothing)."""
-        if self._fd is not None:
-            os.ftruncate(self._fd, 0)
-            os.close(self._fd)
-            self._fd = None
+        """Give the block back (a second call does nothing); it is free once nobody else holds it."""
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
 
 def taken_ports(block: Block) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -17,9 +18,11 @@ from urllib3.exceptions import HTTPError
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded.access import PairAccess
 from harness.environments.embedded.addresses import Service, Site
-from harness.environments.embedded.layout import PairSettings, write_private
+from harness.environments.embedded.layout import ROLES, PairSettings
 from harness.environments.embedded.node.agent import WARM_CONDITION
-from harness.environments.embedded.processes import Component, last_lines, spawn
+from harness.environments.embedded.ownership import Ownership
+from harness.environments.embedded.private import make_directory, write_private
+from harness.environments.embedded.processes import Component, environment_for, last_lines, spawn
 
 READY_TIMEOUT = 90.0
 """Importing Airflow is the slowest start; on a busy machine it takes half a minute."""
@@ -32,10 +35,22 @@ class PairComponents(PairAccess):
         """Nothing runs yet."""
         super().__init__(identifier, settings)
         self._components: dict[str, Component] = {}
+        self._ownership: Ownership | None = None
         self._reviving = threading.Lock()
         self._crashes = 0
         """Deaths at armed points after which the orchestrator was started again."""
         self._http = httpx.Client(timeout=3, verify=False)  # plain HTTP: no TLS context is needed
+
+    @property
+    def ownership(self) -> Ownership:
+        """What proves that a process is the environment's."""
+        if self._ownership is None:
+            raise EnvironmentFailed("the environment is not up")
+        return self._ownership
+
+    def process_environment(self, directory: Path) -> dict[str, str]:
+        """The environment block of a process that observes it, or puts load on it, from ``directory``."""
+        return environment_for(directory, self.ownership)
 
     def check(self) -> None:
         """Raise EnvironmentFailed when a component has died that nobody killed on purpose."""
@@ -80,7 +95,7 @@ class PairComponents(PairAccess):
 
     def _spawn(
         self, name: str, module: str, site: str, config: dict[str, Any] | None = None,
-        environment: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None, pass_fds: Sequence[int] = (),
     ) -> None:
         directory = self._site_directory(site)
         path = directory / "site.json"
@@ -88,17 +103,18 @@ class PairComponents(PairAccess):
             path = directory / "config.json"
             write_private(path, json.dumps(config, indent=1))
         self._components[name] = spawn(
-            name, module, directory=directory, log=self.log_of(name), arguments=[str(path)],
-            environment=environment)
+            name, module, ownership=self.ownership, directory=directory, log=self.log_of(name),
+            arguments=[str(path)], environment=environment, pass_fds=pass_fds)
 
     def log_of(self, name: str) -> Path:
         """Where a component's output goes."""
         return self.logs / f"{name.replace(' ', '-')}.log"
 
     def _site_directory(self, site: str) -> Path:
-        directory = self.directory / "sites" / site
-        directory.mkdir(parents=True, exist_ok=True)
-        return directory
+        """A site's own directory, made if it is not there."""
+        # PostgreSQL, as another user than root, has to pass through where it runs.
+        passable = os.geteuid() == 0 and site in (*ROLES, "image")
+        return make_directory(self.directory / "sites" / site, 0o710 if passable else 0o700)
 
     # -- waiting --------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import trustme
 
 from harness.environments.embedded.addresses import KUBERNETES, POSTGRES, Block, Caller
-from harness.environments.embedded.layout import ROLES, write_private
+from harness.environments.embedded.layout import ROLES
+from harness.environments.embedded.private import read_private, write_private
 
 TOKENS = ("control_token", "observer_control_token", "witness_token", "api_token", "read_token", "admin_token",
           "agent_token", "aws_secret_key", "postgres_password", "replication_password",
@@ -39,8 +40,15 @@ def make_secrets(directory: Path, block: Block) -> dict[str, str]:
 
 
 def load_secrets(directory: Path) -> dict[str, str]:
-    """The secrets of an environment that another process made."""
-    found: dict[str, str] = json.loads((directory / "secrets.json").read_text())
+    """The secrets of an environment that another process made.
+
+    Raises:
+        OSError: when they cannot be read.
+        ValueError: when that is not what they are.
+    """
+    found = json.loads(read_private(directory / "secrets.json"))
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("secrets.json does not hold secrets by their names")
     return found
 
 
@@ -57,8 +65,6 @@ def make_certificates(directory: Path, block: Block, tokens: dict[str, str]) -> 
         linked = block.link(Caller.ORCHESTRATOR, site, KUBERNETES)
         issued = authority.issue_cert(direct, linked)
         region, orchestrator = directory / "sites" / role, directory / "sites" / "orchestrator"
-        for place in (region, orchestrator):
-            place.mkdir(parents=True, exist_ok=True)
         write_private(region / "kube.key", issued.private_key_pem.bytes().decode())
         (region / "kube.crt").write_bytes(
             b"".join(blob.bytes() for blob in issued.cert_chain_pems))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any
 import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 from kubernetes.client import ApiException
+from pydantic import TypeAdapter
 from urllib3.exceptions import HTTPError
 
 from harness.environments.base import EnvironmentFailed
@@ -38,24 +38,21 @@ from harness.environments.embedded.addresses import (
     Caller,
     NoFreeBlock,
     Site,
-    taken_ports,
 )
 from harness.environments.embedded.components import PairComponents
-from harness.environments.embedded.layout import (
-    ROLES,
-    PairSettings,
-    leases_root,
-    process_start,
-)
-from harness.environments.embedded.postgres import remove_shared_memory
-from harness.environments.embedded.processes import (
-    kill_in,
-    processes_in,
-    reap,
-)
+from harness.environments.embedded.layout import ROLES, PairSettings
+from harness.environments.embedded.ownership import Lock, Ownership, our_users, process_start
+from harness.environments.embedded.postgres import data_of
+from harness.environments.embedded.private import make_directory, write_private
+from harness.environments.embedded.processes import reap
+from harness.environments.embedded.removal import remove
+from harness.environments.embedded.shared_memory import remove_left_by
 from harness.environments.embedded.site import SiteConfig
+from harness.environments.embedded.state import STARTING, UP, EnvironmentState
 from harness.lines import LinesClient
 
+FIRST_GROUP = 61184
+"""Groups from here on belong to nobody for good (systemd gives them to services while they run)."""
 ORCHESTRATOR_MODULE = "DR_DRILL_ORCHESTRATOR"
 """The variable that names another module to run as the orchestrator (a broken one, in the tests)."""
 
@@ -67,7 +64,7 @@ class EmbeddedPair(PairComponents):
         """``run``: the run directory that this environment serves, if any."""
         super().__init__(identifier, settings)
         self.run = run
-        self._lease = BlockLease(leases_root())
+        self._lease, self._lock = BlockLease(), Lock(self.directory)
         self.image_settings: dict[str, str] = {}
 
     @classmethod
@@ -78,17 +75,21 @@ class EmbeddedPair(PairComponents):
             EnvironmentFailed: when its record cannot be read (it can still be removed).
         """
         try:
-            state = json.loads((directory / "environment.json").read_text())
-            pair = cls(state["identifier"], PairSettings(**state["settings"]))
-            pair._block = Block(state["block"])
+            state = EnvironmentState.load(directory)
+            if state.block is None:
+                raise ValueError("it does not say which addresses it has")
+            pair = cls(state.identifier, TypeAdapter(PairSettings).validate_python(state.settings))
+            pair._block = Block(state.block)
+            pair._ownership = Ownership.of(directory)
             pair._tokens = credentials.load_secrets(directory)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise EnvironmentFailed(f"{directory} holds no readable environment: {error}") from error
+        except (OSError, ValueError) as error:
+            why = str(error).splitlines()[0]
+            raise EnvironmentFailed(f"{directory} holds no readable environment: {why}") from error
         return pair
 
     def processes(self) -> set[int]:
         """Ids of all processes of the environment."""
-        return processes_in(self.directory)
+        return self._ownership.processes() if self._ownership else set()
 
     # -- up -----------------------------------------------------------------------------
 
@@ -108,19 +109,14 @@ class EmbeddedPair(PairComponents):
             ) from error
 
     def _up(self, progress: Callable[[str], None]) -> None:
-        self.directory.mkdir(parents=True)
-        self.directory.chmod(0o711)
+        self._ownership = self._lock.make()
         try:
-            self._block = self._lease.acquire(self.directory)
+            self._block = self._lease.acquire()
         except NoFreeBlock as error:
             raise EnvironmentFailed(str(error)) from error
-        if taken := taken_ports(self.block):
-            raise EnvironmentFailed(
-                "ports are taken by other programs: " + ", ".join(taken),
-                hint="a program that listens on all addresses (0.0.0.0) takes its port from every "
-                "drill; stop it, or have it listen on 127.0.0.1")
+        self._make_directories()
         self._tokens = credentials.make_secrets(self.directory, self.block)
-        self._save_state("starting")
+        self._save_state(STARTING)
         credentials.make_certificates(self.directory, self.block, self._tokens)
         for role in (*ROLES, "us-east-1", "image"):
             self._site_config(role).save(self._site_directory(role) / "site.json")
@@ -145,19 +141,31 @@ class EmbeddedPair(PairComponents):
         progress("migrating the template metadata database")
         contents.make_template(self)
         self._await_http("orchestrator", Site.OUTSIDE, ORCHESTRATOR)
-        self._save_state("up")
+        self._save_state(UP)
+
+    def _make_directories(self) -> None:
+        """The environment's directory, nobody else's from its first moment, and those that are always in it."""
+        self.directory.mkdir(0o700)
+        if os.geteuid() == 0:
+            # PostgreSQL runs as another user, one that programs which have nothing to do with us may run as too.
+            # So the way to its data is open to a group that only this environment has.
+            os.chown(self.directory, -1, FIRST_GROUP + self.block.number)
+            self.directory.chmod(0o2710)
+        make_directory(self.directory / "sites", 0o710 if os.geteuid() == 0 else 0o700)
+        make_directory(self.logs)
+        for site in (*ROLES, "us-east-1", "image", "orchestrator"):
+            self._site_directory(site)
 
     def _make_image(self) -> None:
         """What the platform bakes into the image that Airflow runs from: its settings."""
-        done = subprocess.run([sys.executable, "-m", "orchestrator.airflow_settings"],
-                              capture_output=True, text=True, check=False)
+        image = self._site_directory("image")
+        done = subprocess.run([sys.executable, "-m", "orchestrator.airflow_settings"], cwd=image,
+                              env=self.process_environment(image), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise EnvironmentFailed("the platform does not tell its Airflow settings",
                                     hint=done.stderr)
         self.image_settings = json.loads(done.stdout)
-        directory = self._site_directory("image") / "node"
-        directory.mkdir()
-        (directory / "image.json").write_text(done.stdout)
+        write_private(make_directory(image / "node") / "image.json", done.stdout)
         # One malloc arena: a forked process with many threads would touch one for each of them.
         self._spawn("airflow image", "harness.environments.embedded.node.zygote", "image",
                     environment={"MALLOC_ARENA_MAX": "1"})
@@ -165,7 +173,9 @@ class EmbeddedPair(PairComponents):
     def _start_outside(self) -> None:
         token = self._tokens["control_token"]
         self._spawn("links", "harness.environments.embedded.links", "links", {
-            "block": self.block.number, "control_token": token, "log": str(self.link_log)})
+            "block": self.block.number, "control_token": token, "log": str(self.link_log)},
+            # It lives as long as the environment does, so the addresses are leased for as long.
+            pass_fds=[self._lease.fd])
         self._spawn("witness", "loadgen.witness", "witness", {
             "host": self.block.service(Site.OUTSIDE, WITNESS), "port": WITNESS.port,
             "token": self._tokens["witness_token"], "log": str(self.witness_log)})
@@ -234,8 +244,9 @@ class EmbeddedPair(PairComponents):
         """SIGKILL to all processes of a region at once; bytes on its links are lost with it."""
         for name, component in self._components.items():
             component.killed = component.killed or name.endswith(f" {role}")
-        killed = kill_in(self._site_directory(role))
-        remove_shared_memory(self._site_directory(role))
+        site = self.directory / "sites" / role
+        killed = self.ownership.kill(site)
+        remove_left_by(data_of(site), our_users())
         self._links({"reset": role})
         reap(c for name, c in self._components.items() if name.endswith(f" {role}"))
         return {"processes_killed": killed, "processes_left": len(self._living(role))}
@@ -294,19 +305,19 @@ class EmbeddedPair(PairComponents):
 
     def down(self) -> None:
         """Stop and remove everything. Safe to call at any time, and again."""
-        if os.path.exists(self.directory):
-            kill_in(self.directory)
-            for site in (*ROLES, "image"):
-                remove_shared_memory(self.directory / "sites" / site)
+        try:
+            if self._ownership is not None:
+                remove(self._ownership)
+                self._lock.remove()
+        finally:
             reap(self._components.values())
-            shutil.rmtree(self.directory)
-        self._components.clear()
-        self._lease.release()
+            self._components.clear()
+            self._lease.release()
 
     # -- inner works ------------------------------------------------------------------------
 
     def _living(self, role: str) -> set[int]:
-        return processes_in(self._site_directory(role))
+        return self.ownership.processes(self.directory / "sites" / role)
 
     def _links(self, message: dict[str, Any]) -> dict[str, Any]:
         client = LinesClient(self.block.service(Site.OUTSIDE, LINKS), LINKS.port,
@@ -338,9 +349,8 @@ class EmbeddedPair(PairComponents):
         )
 
     def _save_state(self, state: str) -> None:
-        (self.directory / "environment.json").write_text(json.dumps({
-            "identifier": self.identifier, "block": self.block.number, "state": state,
-            "owner": os.getpid(), "owner_started": process_start(os.getpid()),
-            "settings": asdict(self.settings), "since": time.time(),
-            "run": str(self.run.resolve()) if self.run else None,
-        }))
+        EnvironmentState(
+            self.identifier, state, block=self.block.number, owner=os.getpid(),
+            owner_started=process_start(os.getpid()), since=time.time(),
+            run=self.run.resolve() if self.run else None, settings=asdict(self.settings),
+        ).save(self.directory)

@@ -1,4 +1,9 @@
-"""Where an embedded environment keeps what it is: directories, settings, and who owns it."""
+"""Where an embedded environment keeps what it is: directories and settings.
+
+All environments of a user lie below one directory: ``envs/ID`` is what an environment keeps and works in, and
+``locks/ID`` the file that says whose it is (see ``ownership``). The latter is not in the former, so that it can
+be there first, and still be there should the former be deleted.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.environments.embedded.addresses import Site
+from harness.environments.embedded.private import PASSABLE_DIRECTORY, make_directory
 
 ROLES = {"primary": Site.PRIMARY, "secondary": Site.SECONDARY}
+ENVIRONMENTS, LOCKS = "envs", "locks"
 
 
 @dataclass(frozen=True)
@@ -27,26 +34,23 @@ class PairSettings:
 
 
 def environments_root() -> Path:
-    """Where all embedded environments of this machine live (short, and not below anyone's home)."""
+    """Where all embedded environments of this user live (short, and not below anyone's home)."""
     home = os.environ.get("DR_DRILL_HOME")
     return Path(home) / "dr-drill" if home else Path(tempfile.gettempdir()) / f"dr-drill-{os.getuid()}"
 
 
-def leases_root() -> Path:
-    """Where the leases of address blocks are: one place for all users of this machine."""
-    return Path(tempfile.gettempdir()) / "dr-drill-blocks"
+def make_root() -> Path:
+    """The same, with what is always in it, made if it is not there.
 
-
-def process_start(pid: int) -> int | None:
-    """When a process began (kernel ticks), to tell it from a later one with the same id."""
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19])
-    except OSError:
-        return None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as sink:
-        sink.write(text)
+    Raises:
+        UntrustedPlace: when somebody else has made it, or may write to it.
+        OSError: when it cannot be made.
+    """
+    root = environments_root()
+    root.parent.mkdir(parents=True, exist_ok=True)
+    # PostgreSQL, as another user than root, has to pass through to what is its own; it cannot list them.
+    through = PASSABLE_DIRECTORY if os.geteuid() == 0 else 0o700
+    make_directory(root, through)
+    make_directory(root / ENVIRONMENTS, through)
+    make_directory(root / LOCKS)
+    return root

@@ -13,8 +13,9 @@ Nobody but the region's database service (``aws/rds.py``) uses this module.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
+import pwd
+import secrets
 import shutil
 import signal
 import subprocess
@@ -25,16 +26,17 @@ from typing import Any
 
 import psycopg
 
+from harness.environments.embedded.ownership import is_server, unprivileged_user
 from harness.environments.embedded.postgres_programs import PostgresError as PostgresError
 from harness.environments.embedded.postgres_programs import programs_for
-from harness.environments.embedded.processes import unprivileged_user
+from harness.environments.embedded.private import open_private, read_private
 from harness.environments.embedded.timelines import LINE_PREFIX
 
 START_TIMEOUT = 30.0
 """Crash recovery after a SIGKILL under load replays at most a checkpoint's worth of WAL."""
 PROMOTE_TIMEOUT = 30.0
-DIRECTORY, LOG = "postgres", "postgres.log"
-"""A member's own directory in its site's, and its log in that."""
+DIRECTORY, DATA, LOG = "postgres", "data", "postgres.log"
+"""A member's own directory in its site's, and its data and its log in that."""
 SUPERUSER = "postgres"
 REPLICATION_USER = "replicator"
 
@@ -63,6 +65,7 @@ SETTINGS = {
     "password_encryption": "scram-sha-256",
     "autovacuum_naptime": "60s",
     "log_min_messages": "warning",
+    "log_min_error_statement": "panic",  # a statement that fails may have a password in it
     "log_line_prefix": f"'{LINE_PREFIX}'",  # a reign's begin is read from the log, see ``timelines``
     "lc_messages": "'C'",
     "track_commit_timestamp": "on",
@@ -96,12 +99,13 @@ class PostgresMember:
     ) -> None:
         """``source_host``: where the other member is reached (the link's front)."""
         self.directory = directory
-        self.data = directory / "data"
+        self.data = directory / DATA
         self.log = directory / LOG
         self.host, self.port = host, port
         self.password, self.replication_password = password, replication_password
         self.source_host = source_host
         self._uid = unprivileged_user()
+        self._gid = None if self._uid is None else _group_for(directory, self._uid)
         self._bin = programs_for(directory, self._uid)
 
     # -- life cycle ---------------------------------------------------------------------
@@ -187,7 +191,7 @@ class PostgresMember:
             self._write(signal_file, "")
         self._set_source(self._source(None), accepting=mode is Mode.REPLICA)
         self._write(self.data / "guard.conf", HOLDING if holding else "")
-        with self.log.open("ab") as sink:
+        with os.fdopen(open_private(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as sink:
             server = subprocess.Popen(
                 [self._bin / "postgres", "-D", self.data],
                 cwd=self.data, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
@@ -258,12 +262,12 @@ class PostgresMember:
     def pid(self) -> int | None:
         """The postmaster's process id, or None when no server of this directory runs."""
         try:
-            pid = int((self.data / "postmaster.pid").read_text().split()[0])
+            pid = int(read_private(self.data / "postmaster.pid").split()[0])
             cwd = os.readlink(f"/proc/{pid}/cwd")
         except (OSError, ValueError, IndexError):
             return None
-        # The id may have been reused by a stranger since a SIGKILL.
-        return pid if cwd == str(self.data.resolve()) else None
+        # The id may have been reused by a stranger since a SIGKILL, or a shell may stand there.
+        return pid if cwd == str(self.data.resolve()) and is_server(pid) else None
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[object, ...]]:
         """A superuser connection to this member (autocommit)."""
@@ -340,9 +344,7 @@ class PostgresMember:
     def _source(self, database: str | None) -> str:
         passfile = self.directory / "pgpass"
         if not passfile.exists():
-            self._write(
-                passfile, f"*:*:*:{REPLICATION_USER}:{self.replication_password}\n", mode=0o600
-            )
+            self._write(passfile, f"*:*:*:{REPLICATION_USER}:{self.replication_password}\n")
         return (
             f"host={self.source_host} port={self.port} user={REPLICATION_USER} "
             f"passfile={passfile} application_name=peer connect_timeout=5 "
@@ -394,17 +396,23 @@ class PostgresMember:
     def _prepare_directory(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         if self._uid is not None:
-            os.chown(self.directory, self._uid, -1)
+            os.chown(self.directory, self._uid, -1, follow_symlinks=False)
 
-    def _write(self, path: Path, text: str, mode: int = 0o600) -> None:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    def _write(self, path: Path, text: str) -> None:
+        """Write a file of the server's own, whole or not at all.
+
+        The directory is the server's user's, and we may be root: nothing that stands there already is opened.
+        """
+        new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        fd = open_private(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         with os.fdopen(fd, "w") as sink:
             sink.write(text)
-        if self._uid is not None:
-            os.chown(path, self._uid, -1)
+            if self._uid is not None:
+                os.fchown(fd, self._uid, -1)
+        new.replace(path)
 
     def _as_user(self) -> dict[str, Any]:
-        return {} if self._uid is None else {"user": self._uid, "extra_groups": []}
+        return {} if self._uid is None else {"user": self._uid, "group": self._gid, "extra_groups": []}
 
     def _run(
         self, tool: str, *arguments: str, env: dict[str, str] | None = None, timeout: float = 120
@@ -424,15 +432,16 @@ def log_of(site: Path) -> Path:
     return site / DIRECTORY / LOG
 
 
-def remove_shared_memory(site: Path) -> None:
-    """Remove the small System V segment that a killed server of this site left in the kernel."""
-    try:
-        line = (site / DIRECTORY / "data" / "postmaster.pid").read_text().splitlines()[6]
-        identifier = int(line.split()[1])
-    except (OSError, IndexError, ValueError):
-        return
-    remove = 0  # IPC_RMID
-    ctypes.CDLL(None).shmctl(identifier, remove, None)
+def data_of(site: Path) -> Path:
+    """The data directory of a site's server."""
+    return site / DIRECTORY / DATA
+
+
+def _group_for(directory: Path, uid: int) -> int:
+    """The group that may pass through to ``directory``: the environment's, where it has one of its own."""
+    around = next(parent for parent in directory.parents if parent.exists())
+    group = around.stat().st_gid
+    return group if group != os.getegid() else pwd.getpwuid(uid).pw_gid
 
 
 def _phase(data: Path) -> str:

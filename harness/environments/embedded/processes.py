@@ -1,32 +1,35 @@
 """Start, watch and kill the processes of a site.
 
-The mark of ownership of an embedded process is its **working directory**: every process of a
-site runs somewhere below ``<environment>/sites/<site>/``, and so does whatever it starts, since
-a child inherits the directory from its parent, even a PostgreSQL backend (which makes itself
-a session leader, so a process group would miss it) and even once its parent is dead. So "all
-processes of this region" is a question that ``/proc`` answers, to the harness that started them
-and equally to a later ``drill down`` that did not. Nothing is ever stopped by name.
+Every process of a site runs somewhere below ``<environment>/sites/<site>/``, and so does whatever it starts, since
+a child inherits the directory from its parent, even a PostgreSQL backend (which makes itself a session leader, so a
+process group would miss it) and even once its parent is dead. Together with the mark of its environment (see
+``ownership``), "all processes of this region" is a question that ``/proc`` answers, to the harness that started them
+and equally to a later ``drill down`` that did not.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import pwd
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.environments.base import EnvironmentFailed
+from harness.environments.embedded.ownership import Ownership
+from harness.environments.embedded.private import open_private
 
 NICENESS = 5
 """Everything under observation yields to the observer: late probes would make a drill worthless."""
-UNPRIVILEGED = "nobody"
-"""PostgreSQL refuses to run as root; then it runs as this user."""
+UMASK = 0o077
+"""What a process of an environment writes is its user's alone."""
+SERVERS_SCORE, PODS_SCORE = 500, 800
+"""How soon the kernel takes a process when memory runs out: pods first, as a node would."""
+INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
+             "COVERAGE_PROCESS_START", "COVERAGE_RCFILE", "COVERAGE_FILE")
+"""What a process needs of the environment of whoever started the drill."""
 
 
 @dataclass
@@ -39,6 +42,8 @@ class Component:
     argv: list[str] = field(default_factory=list)
     directory: Path = Path()
     environment: Mapping[str, str] = field(default_factory=dict)
+    pass_fds: Sequence[int] = ()
+    """Descriptors that it holds for as long as it lives (the lease of the addresses)."""
     killed: bool = False
     """Whether it was killed on purpose: then its end is no failure of the environment."""
 
@@ -58,36 +63,41 @@ class Component:
 
     def again(self) -> Component:
         """Start the same command once more, in the same place."""
-        return start(self.name, self.argv, self.directory, self.log, self.environment)
+        return start(self.name, self.argv, self.directory, self.log, self.environment, self.pass_fds)
 
 
 def spawn(
     name: str,
     module: str,
     *,
+    ownership: Ownership,
     directory: Path,
     log: Path,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Component:
     """Start ``python -m module`` in ``directory``, its output appended to ``log``.
+
+    ``environment``: variables that it needs beside those that all have.
 
     Raises:
         EnvironmentFailed: when the directory cannot be made or the process cannot start.
     """
     argv = [sys.executable, "-m", module, *arguments]
-    return start(name, argv, directory, log, environment)
+    whole = {**environment_for(directory, ownership), **(environment or {})}
+    return start(name, argv, directory, log, whole, pass_fds)
 
 
 def start(
-    name: str, argv: list[str], directory: Path, log: Path,
-    environment: Mapping[str, str] | None = None,
+    name: str, argv: list[str], directory: Path, log: Path, environment: Mapping[str, str],
+    pass_fds: Sequence[int] = (),
 ) -> Component:
-    """Start a command in ``directory``; see :func:`spawn`."""
+    """Start a command in ``directory`` with exactly this environment; see :func:`spawn`."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as sink:
+        with os.fdopen(open_private(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as sink:
             process = subprocess.Popen(
                 argv,
                 cwd=directory,
@@ -95,60 +105,37 @@ def start(
                 stdout=sink,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+                umask=UMASK,
+                pass_fds=pass_fds,
+                env=dict(environment),
             )
     except OSError as error:
         raise EnvironmentFailed(f"{name} could not be started: {error}", log=log) from error
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
-    return Component(name, process, log, argv, directory, environment or {})
+    offer_to_kernel(process.pid, SERVERS_SCORE)
+    return Component(name, process, log, argv, directory, environment, pass_fds)
 
 
-def unprivileged_user() -> int | None:
-    """The user id PostgreSQL runs under when we are root, otherwise None."""
-    return pwd.getpwnam(UNPRIVILEGED).pw_uid if os.geteuid() == 0 else None
+def environment_for(home: Path, ownership: Ownership) -> dict[str, str]:
+    """The environment block of a process of an environment: what it needs, and nothing of the caller's shell.
 
-
-def processes_in(*directories: Path) -> set[int]:
-    """Ids of all living processes whose working directory is in one of ``directories``.
-
-    Zombies have none and do not count; processes of other users cannot be ours.
+    No proxies, no credentials, no settings of an Airflow that is used here for something else. ``home`` is where
+    it may put what it keeps and what it does not.
     """
-    roots = [str(directory.resolve()) for directory in directories]
-    found: set[int] = set()
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            cwd = os.readlink(f"/proc/{entry}/cwd").removesuffix(" (deleted)")
-        except OSError:
-            continue
-        if any(cwd == root or cwd.startswith(root + "/") for root in roots):
-            found.add(int(entry))
-    return found - {os.getpid()}
+    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {**kept, "HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1", **ownership.mark}
 
 
-def kill_in(*directories: Path, timeout: float = 20.0) -> int:
-    """SIGKILL every process of ``directories`` as one act; return how many there were.
+def offer_to_kernel(pid: int, score: int) -> None:
+    """Have the kernel take this process, and what it starts, before others when memory runs out (0 to 1000).
 
-    All are frozen first (SIGSTOP), looked for again until no new one appears, and only then
-    killed, so that none can react to the death of another: that is what losing a region is.
-
-    Raises:
-        EnvironmentFailed: when one is still alive after ``timeout`` seconds.
+    One that would be taken sooner already stays as it is: to be spared more is a privilege.
     """
-    frozen: set[int] = set()
-    while fresh := processes_in(*directories) - frozen:
-        _signal(fresh, signal.SIGSTOP)
-        frozen |= fresh
-    _signal(frozen, signal.SIGKILL)
-    deadline = time.monotonic() + timeout
-    while left := processes_in(*directories):
-        _signal(left, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            raise EnvironmentFailed(f"processes {sorted(left)} did not die on SIGKILL")
-        time.sleep(0.02)
-    return len(frozen)
+    path = Path(f"/proc/{pid}/oom_score_adj")
+    with contextlib.suppress(OSError, ValueError):
+        if int(path.read_text()) < score:
+            path.write_text(str(score))
 
 
 def reap(components: Iterable[Component]) -> None:
@@ -166,8 +153,3 @@ def last_lines(log: Path, count: int = 6) -> str:
         return ""
     return "\n".join(lines[-count:])
 
-
-def _signal(pids: Iterable[int], number: signal.Signals) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, number)

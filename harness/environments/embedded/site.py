@@ -6,19 +6,19 @@ Secrets are in the file (mode 0600), never in an argument list, where ``ps`` wou
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harness.environments.embedded.addresses import Block, Caller, Service, Site
 from harness.environments.embedded.principals import OBSERVER, ORCHESTRATOR, WORKLOAD
+from harness.environments.embedded.private import write_private
 
 
 @dataclass(frozen=True)
 class SiteConfig:
     """One site of one run: its place, its names, and the secrets of its servers.
 
-    ``directory`` is the site's own directory (the mark of ownership of its processes). ``kube_token``,
+    ``directory`` is the site's own directory (where all its processes run). ``kube_token``,
     ``control_token`` and ``aws_access_key`` are the site's workloads'; the orchestrator and the observer
     have their own, so that a server knows who calls. An empty credential is not in use.
     """
@@ -90,9 +90,7 @@ class SiteConfig:
 
     def save(self, path: Path) -> None:
         """Write the configuration so that only its owner can read it."""
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "w") as sink:
-            json.dump(asdict(self), sink, indent=1)
+        write_private(path, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def load(cls, path: str | Path) -> SiteConfig:

@@ -4,7 +4,7 @@
 a process of its own, because adding up the memory of a fleet takes seconds, and they must not come out
 of what the probes are given.
 
-Read from ``/proc``: CPU time of every process whose working directory lies in the environment, and
+Read from ``/proc``: CPU time of every process of the environment that works in its directory, and
 its *proportional set size* (PSS: memory that forked processes share is counted once). The CPU of a
 process that came and went between two readings is found in what its parent has reaped. What is lost
 is the time between a process's last reading and the end of its parent (the fraction of a reading
@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.environments.embedded.processes import processes_in
+from harness.environments.embedded.ownership import Ownership
 
 CPU_EVERY_S = 10.0
 """The shortest interval between readings."""
@@ -74,11 +74,12 @@ class Meter:
     def __init__(self, root: Path, observer: int | None = None) -> None:
         """``root``: the environment's directory; ``observer``: the process id of the drill itself."""
         self._root, self._observer = root.resolve(), observer
+        self._owned = Ownership.of(root)
         self._seen: dict[tuple[int, int], Seen] = {}
 
     def read(self, *, memory: bool) -> list[Use]:
         """One reading, largest CPU first; ``memory`` also adds up PSS, which takes longer."""
-        pids = processes_in(self._root) | {os.getpid()}
+        pids = self._owned.processes(self._root) | {os.getpid()}
         if self._observer is not None:
             pids.add(self._observer)
         living: set[tuple[int, int]] = set()

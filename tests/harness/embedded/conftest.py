@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,19 +15,17 @@ import httpx
 import pytest
 import trustme
 
+from harness.environments.embedded import removal
 from harness.environments.embedded.addresses import AWS, KUBERNETES, LINKS, Block, BlockLease, Site
-from harness.environments.embedded.layout import leases_root
-from harness.environments.embedded.postgres import remove_shared_memory
-from harness.environments.embedded.processes import (
-    Component,
-    kill_in,
-    last_lines,
-    reap,
-    spawn,
-)
+from harness.environments.embedded.ownership import Ownership, our_users
+from harness.environments.embedded.postgres import data_of
+from harness.environments.embedded.processes import Component, last_lines, reap, spawn
+from harness.environments.embedded.shared_memory import remove_left_by
 from harness.environments.embedded.site import SiteConfig
 
 TOKEN = "control-token"
+STRANGER = 54321
+"""A user of this machine that has nothing to do with us."""
 
 
 def until(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
@@ -43,11 +41,40 @@ def until(condition: Callable[[], Any], timeout: float = 30.0) -> Any:
         time.sleep(0.05)
 
 
+def as_user(user: int, act: Callable[[], Any], group: int | None = None) -> Any:
+    """What ``act`` returns (JSON) in a process of another user and group; an OSError's name if it raises one.
+
+    Only root can become somebody else: for others the test is skipped.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("only root can act as another user")
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        said: Any = "nothing"
+        try:
+            os.setgroups([])
+            os.setgid(user if group is None else group)
+            os.setuid(user)
+            said = act()
+        except OSError as error:
+            said = type(error).__name__
+        except BaseException as error:
+            said = repr(error)
+        finally:
+            os.write(writer, json.dumps(said).encode())
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as source:
+        said = json.loads(source.read())
+    os.waitpid(child, 0)
+    return said
+
+
 @pytest.fixture
 def block(tmp_path: Path) -> Iterator[Block]:
     """A leased block of addresses."""
-    lease = BlockLease(leases_root())
-    yield lease.acquire(tmp_path)
+    lease = BlockLease()
+    yield lease.acquire()
     lease.release()
 
 
@@ -57,6 +84,7 @@ class Sites:
     def __init__(self, root: Path, block: Block) -> None:
         self.root, self.block = root, block
         self.components: dict[str, Component] = {}
+        self.ownership = Ownership.new(root)
 
     def config(self, name: str) -> SiteConfig:
         """A site's configuration, written to its directory."""
@@ -76,14 +104,14 @@ class Sites:
         """Start a component of a site."""
         directory = self.root / "sites" / site
         self.components[f"{name} {site}"] = spawn(
-            name, f"harness.environments.embedded.{module}", directory=directory,
+            name, f"harness.environments.embedded.{module}", ownership=self.ownership, directory=directory,
             log=self.root / f"{name}-{site}.log",
             arguments=[str(config or directory / "site.json")])
 
     def kill(self, site: str) -> int:
         """Kill a site's processes; how many there were."""
-        count = kill_in(self.root / "sites" / site)
-        remove_shared_memory(self.root / "sites" / site)
+        count = self.ownership.kill(self.root / "sites" / site)
+        remove_left_by(data_of(self.root / "sites" / site), our_users())
         reap(c for n, c in self.components.items() if n.endswith(site))
         return count
 
@@ -107,13 +135,10 @@ def sites(block: Block) -> Iterator[Sites]:
     root.chmod(0o711)
     made = Sites(root, block)
     yield made
-    kill_in(root)
-    reap(made.components.values())
-    for name in ("primary", "secondary"):
-        remove_shared_memory(root / "sites" / name)
     for log in sorted(root.rglob("*.log")):
         print(f"== {log}\n{last_lines(log, 20)}")
-    shutil.rmtree(root)
+    removal.remove(made.ownership)
+    reap(made.components.values())
 
 
 @pytest.fixture

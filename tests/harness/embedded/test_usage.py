@@ -1,9 +1,11 @@
 """What an environment's processes use, by part."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+from harness.environments.embedded.ownership import Ownership
 from harness.environments.embedded.usage import (
     MEMORY_EVERY_S,
     NEW_PEAK_BYTES,
@@ -16,17 +18,19 @@ from tests.harness.embedded.conftest import until
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 
 
-def start(directory: Path, code: str) -> subprocess.Popen[bytes]:
+def start(root: Path, place: str, code: str) -> subprocess.Popen[bytes]:
+    """A process of the environment ``root`` that works in one of its sites."""
+    directory = root / "sites" / place
     directory.mkdir(parents=True, exist_ok=True)
-    return subprocess.Popen([sys.executable, "-c", code], cwd=directory)
+    return subprocess.Popen([sys.executable, "-c", code], cwd=directory,
+                            env={**os.environ, **Ownership.of(root).mark})
 
 
 def test_processes_are_told_apart_by_where_they_run(tmp_path: Path) -> None:
-    pods = tmp_path / "sites" / "primary" / "pods"
+    pods = "primary/pods"
     wait = BUSY + "time.sleep(60)"
-    started = [start(pods / "airflow-a_scheduler-1-x", wait), start(pods / "airflow-b_scheduler-2-y", wait),
-               start(tmp_path / "sites" / "primary" / "postgres" / "data", wait),
-               start(tmp_path / "sites" / "links", wait)]
+    started = [start(tmp_path, place, wait) for place in (
+        f"{pods}/airflow-a_scheduler-1-x", f"{pods}/airflow-b_scheduler-2-y", "primary/postgres/data", "links")]
     try:
         meter = Meter(tmp_path)
 
@@ -50,8 +54,7 @@ def test_processes_are_told_apart_by_where_they_run(tmp_path: Path) -> None:
 
 
 def test_what_has_ended_stays_in_the_sum(tmp_path: Path) -> None:
-    pods = tmp_path / "sites" / "primary" / "pods"
-    busy = start(pods / "airflow-a_scheduler-1-x", BUSY + "time.sleep(60)")
+    busy = start(tmp_path, "primary/pods/airflow-a_scheduler-1-x", BUSY + "time.sleep(60)")
     meter = Meter(tmp_path)
 
     def scheduler() -> float:

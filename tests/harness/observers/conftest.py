@@ -11,7 +11,6 @@ import pytest
 
 from harness.environments.base import DatabaseAccess
 from harness.environments.embedded.addresses import POSTGRES, BlockLease, Site
-from harness.environments.embedded.layout import leases_root
 from harness.environments.embedded.postgres import Mode, PostgresMember
 
 PASSWORD = "pg-secret"
@@ -24,8 +23,8 @@ def server() -> Iterator[PostgresMember]:
     # Not below tmp_path: PostgreSQL runs as an unprivileged user when we are root.
     root = Path(tempfile.mkdtemp(prefix="drill-test-"))
     root.chmod(0o711)
-    lease = BlockLease(leases_root())
-    host = lease.acquire(root).service(Site.PRIMARY, POSTGRES)
+    lease = BlockLease()
+    host = lease.acquire().service(Site.PRIMARY, POSTGRES)
     made = PostgresMember(root / "postgres", host=host, port=POSTGRES.port, password=PASSWORD,
                           replication_password="unused", source_host="127.0.0.1")
     made.initialise()

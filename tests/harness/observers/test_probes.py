@@ -1,6 +1,7 @@
 """Probes, sent by a real prober to a small server that plays a Deployment."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -87,7 +88,7 @@ def probes(deployment: Deployment, tmp_path: Path) -> Iterator[Probes]:
     made = Probes(
         Journal(tmp_path), [Target("team-00", "team-00.test", "secret")], interval=INTERVAL,
         port=deployment.server.server_port, dns=("127.0.0.1", dns.server.server_address[1]),
-        directory=tmp_path / "prober", log=tmp_path / "prober.log")
+        directory=tmp_path / "prober", log=tmp_path / "prober.log", environment=os.environ)
     made.start()
     yield made
     made.stop()

@@ -24,6 +24,7 @@ from harness.environments.embedded.kube.store import now
 from harness.environments.embedded.node.pod_logs import serve_logs
 from harness.environments.embedded.node.running import RunningPod, WarmProcess
 from harness.environments.embedded.node.zygote import KEPT
+from harness.environments.embedded.processes import PODS_SCORE, offer_to_kernel
 from harness.environments.embedded.site import SiteConfig
 
 Object = dict[str, Any]
@@ -202,10 +203,12 @@ class NodeAgent:
         if argv[0] == "python":
             argv = [sys.executable, *argv[1:]]
         kept = {key: os.environ[key] for key in KEPT if key in os.environ}
+        kept |= {"HOME": str(pod.directory), "TMPDIR": str(pod.directory)}
         with pod.log.open("ab") as sink:
             process = await asyncio.create_subprocess_exec(
                 *argv, cwd=pod.directory, env={**kept, **env}, stdin=subprocess.DEVNULL,
                 stdout=sink, stderr=subprocess.STDOUT)
+        offer_to_kernel(process.pid, PODS_SCORE)
 
         async def reap() -> None:
             pod.exit_code = await process.wait()

@@ -29,7 +29,7 @@ from typing import Any, cast
 from sqlalchemy.engine import make_url
 
 from harness.environments.embedded.addresses import Service
-from harness.environments.embedded.postgres import Mode, PostgresMember
+from harness.environments.embedded.postgres import DIRECTORY, Mode, PostgresMember
 from harness.environments.embedded.site import SiteConfig
 
 WARM_POSTGRES = Service("warm-postgres", 20, 5432)
@@ -99,7 +99,7 @@ def connect_to(sync_url: str, async_url: str) -> None:
 
 def _throwaway_postgres(site: SiteConfig) -> PostgresMember:
     return PostgresMember(
-        site.path / "node" / "postgres", host=site.own(WARM_POSTGRES), port=WARM_POSTGRES.port,
+        site.path / DIRECTORY, host=site.own(WARM_POSTGRES), port=WARM_POSTGRES.port,
         password=site.postgres_password, replication_password="unused", source_host="127.0.0.1")
 
 

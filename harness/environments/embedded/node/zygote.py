@@ -26,10 +26,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.environments.embedded.ownership import MARK
+from harness.environments.embedded.processes import INHERITED, PODS_SCORE, offer_to_kernel
 from harness.environments.embedded.site import SiteConfig
 
-KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "VIRTUAL_ENV", "TZ", "TMPDIR",
-        "LD_LIBRARY_PATH")
+KEPT = (*INHERITED, MARK)
+"""What a container has of its node's environment."""
 
 
 class Zygote:
@@ -92,12 +94,14 @@ def _become(order: Mapping[str, Any], channel: socket.socket) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         channel.close()
         os.chdir(order["cwd"])
-        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for fd in (1, 2):
             os.dup2(log, fd)
         kept = {key: os.environ[key] for key in KEPT if key in os.environ}
         os.environ.clear()
-        os.environ.update({**kept, **order["env"], "AIRFLOW_HOME": order["cwd"]})
+        home = {"HOME": order["cwd"], "TMPDIR": order["cwd"]}
+        os.environ.update({**kept, **home, **order["env"], "AIRFLOW_HOME": order["cwd"]})
+        offer_to_kernel(os.getpid(), PODS_SCORE)
         from harness.environments.embedded.node import airflow_pod
 
         code = airflow_pod.run(list(order["argv"]))

@@ -15,7 +15,7 @@ from harness.cli import main
 from harness.live import LiveProgress, PlainProgress
 from harness.measures.interval import FAIL
 from harness.session import _summary
-from harness.console import Terminal
+from harness.terminal import Terminal
 from harness.visible import visible
 from tests.harness.measures.runs import outage
 
