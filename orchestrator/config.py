@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 FILE_MOST = 1024 * 1024
 """Bytes of a configuration file."""
 TOKENS = ("read_token", "api_token", "admin_token", "agent_token")
-Token = Annotated[str, Field(min_length=16, pattern="^[!-~]+$", repr=False)]
+Token = Annotated[str, Field(min_length=16, pattern="^[!-~]+$")]
 """Long enough not to be guessed, and of characters that a header can carry: visible ones of ASCII."""
-Secret = Annotated[str, Field(min_length=1, repr=False)]
+Secret = Annotated[str, Field(min_length=1)]
 
 
 class InvalidConfig(Exception):
@@ -60,18 +60,18 @@ class OrchestratorConfig(BaseModel):
     domain: str
     dns_ttl: int = 5
     """Of the ingress record, the one that a failover moves; seconds."""
-    aws_access_key: Secret
+    aws_access_key: Secret = Field(repr=False)
     """The orchestrator's own: the servers' logs tell its calls from those of the workloads by it."""
-    aws_secret_key: Secret
-    workload_aws_access_key: Secret
+    aws_secret_key: Secret = Field(repr=False)
+    workload_aws_access_key: Secret = Field(repr=False)
     """What Airflow's containers call AWS with."""
-    workload_aws_secret_key: Secret
-    api_token: Token
+    workload_aws_secret_key: Secret = Field(repr=False)
+    api_token: Token = Field(repr=False)
     read_token: Token | None = Field(default=None, repr=False)
     """May look and change nothing; None: there is none."""
     admin_token: Token | None = Field(default=None, repr=False)
     """May do what ``api_token`` may, and force what is refused to that; None: there is none."""
-    agent_token: Token
+    agent_token: Token = Field(repr=False)
     """What the reconcilers in the regions authenticate with."""
     task_seconds: float = 30.0
     drain_seconds: float = Field(default=30.0, ge=0)
