@@ -32,6 +32,7 @@ from harness.record.tables import Tables
 from harness.schema import LedgerSpec
 from loadgen.content import DIGITS, content
 from loadgen.load import apply_ledger
+from wire.http import http_client
 
 LOOK_TIMEOUT_S = 60.0
 LOCUST_PORT = 5557
@@ -190,7 +191,7 @@ class Fleet:
     def _api(self, base: str, member: FleetMember) -> Iterator[httpx.Client]:
         """A client of a Deployment's REST API, logged in."""
         # Plain HTTP: not to verify saves each client the TLS context that it would never use.
-        with httpx.Client(base_url=base, timeout=15, headers={"host": member.hostname},
+        with http_client(base_url=base, timeout=15, headers={"host": member.hostname},
                           verify=False) as api:
             token = api.post("/auth/token", json={
                 "username": "admin", "password": self._passwords[member.name]}).json()["access_token"]

@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from wire.http import http_client
+
 EVERY_S = 1.0
 COLOURS = {"CRITICAL": "red", "WARNING": "yellow", "INFO": "cyan"}
 
@@ -22,7 +24,7 @@ def watch(console: Console, base: str, organization: str, cluster_id: str, token
     Raises:
         httpx.HTTPError: when the orchestrator does not answer the first time.
     """
-    http = httpx.Client(
+    http = http_client(
         base_url=f"{base}/platform/v1beta1/organizations/{organization}/clusters",
         headers={"authorization": f"Bearer {token}"}, timeout=5)
     shown = _draw(http, cluster_id)

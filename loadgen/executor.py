@@ -27,19 +27,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
 import httpx
 from airflow.api_fastapi.execution_api.app import InProcessExecutionAPI
 from airflow.executors.base_executor import BaseExecutor
 from airflow.jobs.job import Job, JobState
 from airflow.utils.session import create_session
 from airflow.utils.state import TaskInstanceState
-from botocore.config import Config
 from sqlalchemy import update
 
 from loadgen.content import content, microseconds, text_content
 from loadgen.shapes import BY_DAG, task_seconds
 from loadgen.witness import WitnessClient
+from wire.aws import aws_client
+from wire.http import http_client
 
 log = logging.getLogger(__name__)
 LOG_ATTEMPTS_FOR_S = 120.0
@@ -235,14 +235,13 @@ class Worker(threading.Thread):
             os.environ["AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER"]
             .removeprefix("s3://").partition("/")
         )
-        self._api = httpx.Client(
+        self._api = http_client(
             transport=EXECUTION_API.transport, base_url="http://in-process/", timeout=60
         )
-        self._s3 = boto3.client(
-            "s3", endpoint_url=os.environ["DR_DRILL_AWS_ENDPOINT"],
-            config=Config(connect_timeout=2, read_timeout=3, retries={"max_attempts": 0},
-                          request_checksum_calculation="when_required"),
-        )
+        self._s3 = aws_client(
+            "s3", endpoint=os.environ["DR_DRILL_AWS_ENDPOINT"], region=os.environ["AWS_DEFAULT_REGION"],
+            access_key=os.environ["AWS_ACCESS_KEY_ID"], secret_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+            connect=2, read=3, request_checksum_calculation="when_required")
         self._witness = WitnessClient.of_pod()
         while not self._over():
             wait = max(0.0, self._due[0].at - time.monotonic()) if self._due else 1.0

@@ -13,12 +13,11 @@ import os
 import uuid
 from collections.abc import Awaitable, Callable
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadgen.content import content
 from loadgen.witness import WitnessClient
+from wire.aws import aws_client
 
 EVERY_S = 5.0
 LOOK_S = 1.0
@@ -33,9 +32,9 @@ class ImagePusher:
         """Read where to push to from the pod's environment."""
         self._region, self._witness = region, witness
         self._bucket = os.environ["IMAGE_BUCKET"]
-        self._s3 = boto3.client(
-            "s3", endpoint_url=os.environ["AWS_ENDPOINT"], region_name=region,
-            config=Config(connect_timeout=2, read_timeout=5, retries={"max_attempts": 0}))
+        self._s3 = aws_client(
+            "s3", endpoint=os.environ["AWS_ENDPOINT"], region=region, access_key=os.environ["AWS_ACCESS_KEY_ID"],
+            secret_key=os.environ["AWS_SECRET_ACCESS_KEY"], connect=2, read=5)
 
     async def run(self, active: Callable[[], Awaitable[bool]]) -> None:
         """Push for ever, whenever ``active`` says that the region is the one to push in."""

@@ -139,6 +139,7 @@ class DeploymentUser(User):
             configuration = airflow.Configuration(
                 host=f"http://{self.address}:{CONFIG['port']}", access_token=self._login())
             configuration.retries = False
+            configuration.proxy = None  # it would take the shell's, and give it the token
             self.client = airflow.ApiClient(configuration)
             self.client.set_default_header("Host", self.deployment["hostname"])
         return self.client

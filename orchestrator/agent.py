@@ -11,18 +11,20 @@ import os
 import threading
 import time
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-
-import httpx
 
 from orchestrator.curated import CURATED, Surroundings
 from orchestrator.facts import Sources
 from orchestrator.kubernetes_region import KubernetesRegion
 from orchestrator.region_view import Duty, RegionView
+from wire.http import http_client
+from wire.threads import BoundedThreads
 
 TURN_S = 2.0
 READY_PORT = 8081
+PROBE_S = 5.0
+"""How long one read from a probe may take."""
 
 
 def surroundings(env: Mapping[str, str]) -> Surroundings:
@@ -33,7 +35,7 @@ def surroundings(env: Mapping[str, str]) -> Surroundings:
                       env["AWS_SECRET_ACCESS_KEY"], env["GLOBAL_CLUSTER"], env["DB_CLUSTER"])
     return Surroundings(
         view=RegionView(),
-        control=httpx.Client(base_url=env["CONTROL_URL"], timeout=5,
+        control=http_client(base_url=env["CONTROL_URL"], timeout=5,
                              headers={"authorization": f"Bearer {env['CONTROL_TOKEN']}"}),
         kube=KubernetesRegion.at(env["KUBE_SERVER"], env["KUBE_TOKEN"], str(ca)), sources=sources,
         iam=sources.client("iam", env["GLOBAL_AWS_ENDPOINT"]),
@@ -52,14 +54,19 @@ def turns(duties: Mapping[str, Duty], view: RegionView) -> None:
             view.failing[name] = repr(error)
 
 
-def serve_readiness(view: RegionView, host: str, port: int = READY_PORT) -> ThreadingHTTPServer:
+def serve_readiness(view: RegionView, host: str, port: int = READY_PORT) -> HTTPServer:
     """Answer readiness probes in the background.
 
     Raises:
         OSError: when the address is taken.
     """
 
+    class Server(BoundedThreads, HTTPServer):
+        pass
+
     class Readiness(BaseHTTPRequestHandler):
+        timeout = PROBE_S
+
         def do_GET(self) -> None:
             self.send_response(200 if view.told else 503)
             self.send_header("content-length", "0")
@@ -68,7 +75,7 @@ def serve_readiness(view: RegionView, host: str, port: int = READY_PORT) -> Thre
         def log_message(self, *_: object) -> None:
             """A probe every second is nothing to log."""
 
-    server = ThreadingHTTPServer((host, port), Readiness)
+    server = Server((host, port), Readiness)
     threading.Thread(target=server.serve_forever, name="readiness", daemon=True).start()
     return server
 

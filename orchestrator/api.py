@@ -16,13 +16,13 @@ from typing import Annotated, Any
 
 import structlog
 from dbos import DBOS, SetWorkflowID
-from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from orchestrator import creation, metrics
-from orchestrator.access import Scope, is_agent, scope_of
+from orchestrator.access import AGENTS, REQUEST_ID, Access, TokenFirst
 from orchestrator.admission import Refused
 from orchestrator.bodies import AgentReport, ClusterCreate, ClusterUpdate, DeploymentCreate
 from orchestrator.carried import manual_work
@@ -31,9 +31,11 @@ from orchestrator.config import OrchestratorConfig
 from orchestrator.manifests import Variant, render
 from orchestrator.shapes import Readiness, cluster_shown, deployment_shown, page
 from orchestrator.store import Cluster, Deployment, FailoverRequest, Report, Store
+from wire.asgi import BodyLimit
 
 PREFIX = "/platform/v1beta1/organizations/{organization}"
-REQUEST_ID = "x-request-id"
+BODY_MOST = 1024 * 1024
+"""Bytes of a request."""
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0)]
 log = structlog.get_logger()
@@ -44,20 +46,11 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
     app = FastAPI(title="dr-drill reference orchestrator", version="v1beta1")
     readiness = Readiness()
 
-    def caller(request: Request, organization: str,
-               authorization: Annotated[str, Header()] = "") -> None:
-        scope = scope_of(authorization, config)
-        if scope is None:
-            raise HTTPException(401, "the token is missing or wrong")
-        if scope < Scope.WRITE and request.method != "GET":
+    def caller(request: Request, organization: str) -> None:
+        if request.state.access < Access.WRITE and request.method != "GET":
             raise HTTPException(403, "this token may read and change nothing")
         if organization != config.organization_id:
             raise HTTPException(404, f"no organization {organization}")
-        request.state.scope = scope
-
-    def agent(authorization: Annotated[str, Header()] = "") -> None:
-        if not is_agent(authorization, config):
-            raise HTTPException(401, "the token is missing or wrong")
 
     def cluster_or_404(cluster_id: str) -> Cluster:
         found = store.get(Cluster, cluster_id)
@@ -86,7 +79,7 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
     def update(request: Request, cluster_id: str, body: ClusterUpdate,
                force: bool = False, planned: bool = False) -> dict[str, Any]:
         cluster_or_404(cluster_id)
-        if (force or body.enableDr) and request.state.scope < Scope.ADMIN:
+        if (force or body.enableDr) and request.state.access < Access.ADMIN:
             raise HTTPException(403, "only an administrator's token may force a move or enable DR")
         changed = update_cluster(store, config, cluster_id, body, force=force, planned=planned)
         return cluster_shown(changed, config, store)
@@ -151,7 +144,7 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
 
     # -- the agents in the regions -----------------------------------------------------------
 
-    @app.get("/agent/clusters/{cluster_id}/regions/{region}", dependencies=[Depends(agent)])
+    @app.get(AGENTS + "clusters/{cluster_id}/regions/{region}")
     def wanted_state(cluster_id: str, region: str, have: int = 0) -> dict[str, Any]:
         cluster = cluster_or_404(cluster_id)
         if region not in config.regions:
@@ -164,7 +157,7 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
         return {"generation": cluster.generation, "active": active, "manifests": manifests,
                 "drain": _may_drain(store, region), "rpoBound": config.rpo_bound}
 
-    @app.post("/agent/clusters/{cluster_id}/regions/{region}", dependencies=[Depends(agent)])
+    @app.post(AGENTS + "clusters/{cluster_id}/regions/{region}")
     def reported(cluster_id: str, region: str, body: AgentReport) -> dict[str, Any]:
         cluster_or_404(cluster_id)
         store.put(Report(region=region, at=time.time(), **body.model_dump()), region)
@@ -177,12 +170,12 @@ def build(config: OrchestratorConfig, store: Store) -> FastAPI:
         return {"ok": True}
 
     @app.get("/metrics")
-    def prometheus(authorization: Annotated[str, Header()] = "") -> Response:
-        if scope_of(authorization, config) is None:
-            raise HTTPException(401, "the token is missing or wrong")
+    def prometheus() -> Response:
         return Response(metrics.exposition(config, store), media_type=metrics.CONTENT_TYPE)
 
     _handle_errors(app)
+    app.add_middleware(BodyLimit, most=BODY_MOST)
+    app.add_middleware(TokenFirst, config=config)  # the last one added is the first one asked
     return app
 
 
@@ -201,7 +194,7 @@ def _handle_errors(app: FastAPI) -> None:
         structlog.contextvars.bind_contextvars(request_id=request.state.id)
         answer = await call_next(request)
         answer.headers[REQUEST_ID] = request.state.id
-        if request.method != "GET" and not request.url.path.startswith("/agent/"):
+        if request.method != "GET" and not request.url.path.startswith(AGENTS):
             log.info("request", method=request.method, path=request.url.path, status=answer.status_code)
         return answer
 

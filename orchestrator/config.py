@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FILE_MOST = 1024 * 1024
+"""Bytes of a configuration file."""
+TOKENS = ("read_token", "api_token", "admin_token", "agent_token")
+Token = Annotated[str, Field(min_length=16, pattern="^[!-~]+$")]
+"""Long enough not to be guessed, and of characters that a header can carry: visible ones of ASCII."""
+Secret = Annotated[str, Field(min_length=1)]
+
+
+class InvalidConfig(Exception):
+    """A configuration cannot be used; the message is one line: which key, and what is wrong with it."""
 
 
 class RegionConfig(BaseModel):
@@ -25,7 +37,7 @@ class RegionConfig(BaseModel):
     log_bucket: str
     workload_aws_endpoint: str
     """The region's AWS endpoint as its own workloads reach it."""
-    workload_env: dict[str, str] = Field(default_factory=dict)
+    workload_env: dict[str, str] = Field(default_factory=dict, repr=False)
     """Further environment variables of every Airflow container in this region."""
 
 
@@ -48,18 +60,18 @@ class OrchestratorConfig(BaseModel):
     domain: str
     dns_ttl: int = 5
     """Of the ingress record, the one that a failover moves; seconds."""
-    aws_access_key: str = Field(repr=False)
+    aws_access_key: Secret = Field(repr=False)
     """The orchestrator's own: the servers' logs tell its calls from those of the workloads by it."""
-    aws_secret_key: str = Field(repr=False)
-    workload_aws_access_key: str = Field(repr=False)
+    aws_secret_key: Secret = Field(repr=False)
+    workload_aws_access_key: Secret = Field(repr=False)
     """What Airflow's containers call AWS with."""
-    workload_aws_secret_key: str = Field(repr=False)
-    api_token: str = Field(repr=False)
-    read_token: str = Field(default="", repr=False)
-    """May look and change nothing; empty: there is none."""
-    admin_token: str = Field(default="", repr=False)
-    """May do what ``api_token`` may, and force what is refused to that."""
-    agent_token: str = Field(repr=False)
+    workload_aws_secret_key: Secret = Field(repr=False)
+    api_token: Token = Field(repr=False)
+    read_token: Token | None = Field(default=None, repr=False)
+    """May look and change nothing; None: there is none."""
+    admin_token: Token | None = Field(default=None, repr=False)
+    """May do what ``api_token`` may, and force what is refused to that; None: there is none."""
+    agent_token: Token = Field(repr=False)
     """What the reconcilers in the regions authenticate with."""
     task_seconds: float = 30.0
     drain_seconds: float = Field(default=30.0, ge=0)
@@ -75,11 +87,39 @@ class OrchestratorConfig(BaseModel):
         """Both regions by name."""
         return {self.primary.name: self.primary, self.secondary.name: self.secondary}
 
+    @model_validator(mode="after")
+    def _tokens_differ(self) -> Self:
+        held: dict[str, str] = {}
+        for name in TOKENS:
+            token = getattr(self, name)
+            if token is not None and (other := held.setdefault(token, name)) != name:
+                raise ValueError(f"{name} must not be the same as {other}")
+        return self
+
     @classmethod
     def load(cls, path: str | Path) -> OrchestratorConfig:
         """Read and check the file.
 
         Raises:
-            pydantic.ValidationError: naming each wrong or missing field.
+            InvalidConfig: when it cannot be read, or naming each wrong or missing key (never its value).
         """
-        return cls.model_validate(json.loads(Path(path).read_text()))
+        try:
+            if not Path(path).is_file():
+                raise InvalidConfig(f"{path} is not a file")
+            if Path(path).stat().st_size > FILE_MOST:
+                raise InvalidConfig(f"{path} is longer than {FILE_MOST} bytes: it is no configuration")
+            found = json.loads(Path(path).read_text())
+        except OSError as error:
+            raise InvalidConfig(f"{path} cannot be read: {error.strerror}") from error
+        except (ValueError, RecursionError) as error:
+            raise InvalidConfig(f"{path} is not JSON: {error}") from error
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            raise InvalidConfig(f"{path}: " + "; ".join(_shown(problem["loc"], problem["msg"]) for problem in
+                                                        error.errors(include_input=False))) from None
+
+
+def _shown(place: tuple[int | str, ...], problem: str) -> str:
+    key = ".".join(str(part) for part in place)
+    return ": ".join(part for part in (key, problem.removeprefix("Value error, ")) if part)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel
+
+from wire.aws import aws_client
 
 WINDOW_S = 30.0
 """A lag that nobody has measured for so long is not known."""
@@ -57,10 +57,8 @@ class Sources:
 
     def client(self, service: Any, endpoint: str | None = None) -> Any:
         """A boto3 client of the region's own endpoint, or of another one (IAM's lives elsewhere)."""
-        return boto3.client(
-            service, endpoint_url=endpoint or self.endpoint, region_name=self.region,
-            aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
-            config=Config(connect_timeout=2, read_timeout=4, retries={"max_attempts": 0}))
+        return aws_client(service, endpoint=endpoint or self.endpoint, region=self.region,
+                          access_key=self.access_key, secret_key=self.secret_key, connect=2, read=4)
 
 
 class FactFinder:

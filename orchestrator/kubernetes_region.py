@@ -9,10 +9,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client, config
+from kubernetes import client
 
 from orchestrator.drift import Key, key_of
 from orchestrator.manifests import FIELD_MANAGER, GRACE_S, STOP_S, Manifest
+from wire.kubernetes import kubernetes_client_at, kubernetes_client_of
 
 CONNECT_S, READ_S = 2.0, 10.0
 PARALLEL = 4
@@ -34,15 +35,12 @@ class KubernetesRegion:
     @classmethod
     def from_kubeconfig(cls, path: Path) -> KubernetesRegion:
         """Reach the cluster that a kubeconfig file describes."""
-        return cls(config.new_client_from_config(str(path)))
+        return cls(kubernetes_client_of(path))
 
     @classmethod
     def at(cls, server: str, token: str, ca: str) -> KubernetesRegion:
         """Reach a cluster by address, bearer token and certificate authority file."""
-        settings = client.Configuration()
-        settings.host, settings.ssl_ca_cert = server, ca
-        settings.api_key = {"authorization": f"Bearer {token}"}
-        return cls(client.ApiClient(settings))
+        return cls(kubernetes_client_at(server, token, ca))
 
     def apply(self, manifest: Manifest) -> None:
         """Server-side apply one object.

@@ -9,16 +9,13 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-import boto3
-from botocore.config import Config
-
 from orchestrator.config import OrchestratorConfig, RegionConfig
 from orchestrator.kubernetes_region import KubernetesRegion
 from orchestrator.orders import Orders
+from wire.aws import aws_client
 
 ALIAS_TTL_S = 300
 """Of a Deployment's hostname, which is an alias for good; only the ingress record moves."""
-AWS = Config(connect_timeout=2, read_timeout=5, retries={"max_attempts": 0})
 
 
 class Region:
@@ -154,7 +151,5 @@ class GlobalServices:
 
 
 def _client(service: Any, endpoint: str, region: str, config: OrchestratorConfig) -> Any:
-    return boto3.client(
-        service, endpoint_url=endpoint, region_name=region, config=AWS,
-        aws_access_key_id=config.aws_access_key, aws_secret_access_key=config.aws_secret_key,
-    )
+    return aws_client(service, endpoint=endpoint, region=region, access_key=config.aws_access_key,
+                      secret_key=config.aws_secret_key, connect=2, read=5)

@@ -10,14 +10,22 @@ from dbos import DBOS, DBOSConfig
 
 from orchestrator import changes, creation
 from orchestrator.api import build
-from orchestrator.config import OrchestratorConfig
+from orchestrator.config import InvalidConfig, OrchestratorConfig
 from orchestrator.durable import Context
 from orchestrator.store import Cluster, Store
+from wire.asgi import server_config
+
+BAD_INPUT, BROKEN = 2, 4
+"""Exit codes, as everywhere in this product."""
 
 
 def main() -> None:
     """Serve the configuration file given as the only argument; unfinished work is resumed."""
-    config = OrchestratorConfig.load(sys.argv[1])
+    try:
+        config = OrchestratorConfig.load(sys.argv[1])
+    except InvalidConfig as error:
+        print(error, file=sys.stderr)
+        sys.exit(BAD_INPUT)
     structlog.configure(processors=[
         structlog.contextvars.merge_contextvars,
         structlog.processors.TimeStamper(fmt="iso"), structlog.processors.add_log_level,
@@ -42,8 +50,12 @@ def main() -> None:
                         polling_interval_sec=0.5)
     changes.resume(store)
     try:
-        uvicorn.run(build(config, store), host=config.host, port=config.port, log_level="warning",
-                    timeout_keep_alive=30)
+        uvicorn.Server(server_config(build(config, store), config.host, config.port, timeout_keep_alive=30)).run()
+    except KeyboardInterrupt:
+        pass
+    except SystemExit:
+        # uvicorn could not listen, and has said why.
+        sys.exit(BROKEN)
     finally:
         DBOS.destroy()
 

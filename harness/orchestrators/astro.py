@@ -14,6 +14,7 @@ import httpx
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from harness.orchestrators.base import ClusterState, FleetMember, Kind, OrchestratorFailed
+from wire.http import http_client
 
 PAGE = 100
 
@@ -23,7 +24,7 @@ class AstroOrchestrator:
 
     def __init__(self, base_url: str, organization: str, cluster_id: str, token: str) -> None:
         self._cluster_id = cluster_id
-        self._http = httpx.Client(
+        self._http = http_client(
             base_url=f"{base_url}/platform/v1beta1/organizations/{organization}", timeout=10,
             headers={"authorization": f"Bearer {token}"},
         )

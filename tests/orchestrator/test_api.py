@@ -16,6 +16,7 @@ from orchestrator.shapes import Readiness
 from orchestrator.store import Cluster, Deployment, FailoverRequest, Report, Store
 
 BASE = "/platform/v1beta1/organizations/org"
+API, AGENT, READ, ADMIN = (f"{kind}-token-0123456789" for kind in ("api", "agent", "read", "admin"))
 
 
 DEPLOYMENT = Deployment(
@@ -39,8 +40,8 @@ def config(tmp_path: Path) -> OrchestratorConfig:
         cluster_id="c1", cluster_name="one", primary=region("west"), secondary=region("east"),
         global_cluster_id="g", global_aws_endpoint="http://g", hosted_zone_id="z", domain="x.test",
         aws_access_key="a", aws_secret_key="s", workload_aws_access_key="wa", workload_aws_secret_key="ws",
-        api_token="api", agent_token="agent", read_token="read",
-        admin_token="admin", rpo_bound=20.0)
+        api_token=API, agent_token=AGENT, read_token=READ,
+        admin_token=ADMIN, rpo_bound=20.0)
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def client(config: OrchestratorConfig, store: Store, started: list[str]) -> TestClient:
-    return TestClient(build(config, store), headers={"authorization": "Bearer api"})
+    return TestClient(build(config, store), headers={"authorization": f"Bearer {API}"})
 
 
 def flag(value: bool | None, **more: Any) -> dict[str, Any]:
@@ -151,7 +152,7 @@ def test_an_agent_pulls_its_variant_once_and_reports(client: TestClient, store: 
     client.post(f"{BASE}/deployments", json={"name": "team-00", "clusterId": "c1"})
     made = store.all(Deployment)[0]
     store.put(made.model_copy(update={"provisioned": True}), made.id)
-    agent = {"authorization": "Bearer agent"}
+    agent = {"authorization": f"Bearer {AGENT}"}
     wanted = client.get("/agent/clusters/c1/regions/east", headers=agent).json()
     assert (wanted["active"], wanted["generation"]) == (False, 1)
     assert {m["spec"]["replicas"] for m in wanted["manifests"] if m["kind"] == "Deployment"} == {0}
@@ -168,7 +169,7 @@ def test_what_runs_in_a_region_may_come_to_its_end_while_that_is_left_as_planned
     client: TestClient, store: Store
 ) -> None:
     def may_drain() -> list[bool]:
-        return [client.get(f"/agent/clusters/c1/regions/{name}", headers={"authorization": "Bearer agent"})
+        return [client.get(f"/agent/clusters/c1/regions/{name}", headers={"authorization": f"Bearer {AGENT}"})
                 .json()["drain"] for name in ("west", "east")]
 
     assert may_drain() == [False, False]
@@ -228,7 +229,7 @@ def moved(store: Store) -> None:
 
 
 def test_a_read_token_may_look_and_change_nothing(client: TestClient, started: list[str]) -> None:
-    reader = {"authorization": "Bearer read"}
+    reader = {"authorization": f"Bearer {READ}"}
     assert client.get(f"{BASE}/clusters/c1", headers=reader).status_code == 200
     refused = client.post(f"{BASE}/clusters/c1", json=flag(True), headers=reader)
     assert refused.status_code == 403
@@ -251,7 +252,7 @@ def test_a_failover_to_an_unhealthy_standby_is_refused_unless_an_administrator_f
     assert "east" in answer.json()["message"]
     assert client.post(f"{BASE}/clusters/c1?force=true", json=flag(True)).status_code == 403
     forced = client.post(f"{BASE}/clusters/c1?force=true", json=flag(True),
-                         headers={"authorization": "Bearer admin"})
+                         headers={"authorization": f"Bearer {ADMIN}"})
     assert forced.json()["status"] == "FAILING_OVER"
     assert len(started) == 1
     assert store.all(FailoverRequest)[0].forced

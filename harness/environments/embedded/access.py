@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import boto3
 import dns.resolver
-from botocore.config import Config
 from kubernetes import client as kubernetes_client
-from kubernetes import config as kubernetes_config
 
 from harness.environments.base import DatabaseAccess, EnvironmentFailed, Epoch, RegionAccess
 from harness.environments.embedded import credentials
@@ -30,6 +27,8 @@ from harness.environments.embedded.addresses import (
 from harness.environments.embedded.layout import ROLES, PairSettings, environments_root
 from harness.environments.embedded.postgres import log_of
 from harness.environments.embedded.timelines import Timeline, timelines
+from wire.aws import aws_client
+from wire.kubernetes import kubernetes_client_of
 
 DOMAIN = "dr-drill.test"
 SIMULATED = (
@@ -127,8 +126,7 @@ class PairAccess:
 
     def kubernetes(self, role: str) -> kubernetes_client.ApiClient:
         """The official client for a region, directly (through no link), as the observer."""
-        path = str(self.directory / f"kubeconfig-{role}")
-        return kubernetes_config.new_client_from_config(path)
+        return kubernetes_client_of(self.directory / f"kubeconfig-{role}")
 
     def aws(self, role: str, service: Any) -> Any:
         """A boto3 client for a region's endpoint (role ``global``: us-east-1), directly, as the observer."""
@@ -137,12 +135,9 @@ class PairAccess:
             region = "us-east-1"
         else:
             endpoint, region = self.regions[role].aws_endpoint, self.region_name(role)
-        return boto3.client(
-            service, endpoint_url=endpoint, region_name=region,
-            aws_access_key_id=self._tokens["aws_observer_key"],
-            aws_secret_access_key=self._tokens["aws_secret_key"],
-            config=Config(connect_timeout=2, read_timeout=20, retries={"max_attempts": 0}),
-        )
+        return aws_client(
+            service, endpoint=endpoint, region=region, access_key=self._tokens["aws_observer_key"],
+            secret_key=self._tokens["aws_secret_key"], connect=2, read=20)
 
     @property
     def service_file(self) -> Path:

@@ -23,6 +23,7 @@ from harness.environments.embedded.node.agent import WARM_CONDITION
 from harness.environments.embedded.ownership import Ownership
 from harness.environments.embedded.private import make_directory, write_private
 from harness.environments.embedded.processes import Component, environment_for, last_lines, spawn
+from wire.http import http_client
 
 READY_TIMEOUT = 90.0
 """Importing Airflow is the slowest start; on a busy machine it takes half a minute."""
@@ -39,7 +40,7 @@ class PairComponents(PairAccess):
         self._reviving = threading.Lock()
         self._crashes = 0
         """Deaths at armed points after which the orchestrator was started again."""
-        self._http = httpx.Client(timeout=3, verify=False)  # plain HTTP: no TLS context is needed
+        self._http = http_client(timeout=3, verify=False)  # plain HTTP: no TLS context is needed
 
     @property
     def ownership(self) -> Ownership:

@@ -14,11 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from dnslib import CNAME, QTYPE, RCODE, RR, A, DNSRecord
-from dnslib.server import BaseResolver, DNSHandler, DNSServer
+from dnslib.server import BaseResolver, DNSHandler, DNSServer, TCPServer
+
+from wire.aws import aws_client
+from wire.threads import BoundedThreads
 
 REFRESH = 0.25
 """Seconds between two copies of the zone; Route 53 itself takes up to a minute to propagate."""
@@ -62,11 +63,9 @@ class ZoneCopy(BaseResolver):
 
 
 def _copy_forever(config: dict[str, Any], zone: ZoneCopy) -> None:
-    client = boto3.client(
-        "route53", endpoint_url=config["route53_endpoint"], region_name="us-east-1",
-        aws_access_key_id=config["aws_access_key"], aws_secret_access_key=config["aws_secret_key"],
-        config=Config(connect_timeout=1, read_timeout=2, retries={"max_attempts": 0}),
-    )
+    client = aws_client(
+        "route53", endpoint=config["route53_endpoint"], region="us-east-1", access_key=config["aws_access_key"],
+        secret_key=config["aws_secret_key"], connect=1, read=2)
     zone_id = None
     while True:
         began = time.thread_time()
@@ -89,11 +88,19 @@ def main() -> None:
     config = json.loads(Path(sys.argv[1]).read_text())
     zone = ZoneCopy()
     def server(*, tcp: bool) -> DNSServer:
-        return DNSServer(zone, address=config["host"], port=config["port"], tcp=tcp, logger=_Silent())
+        return DNSServer(zone, address=config["host"], port=config["port"], tcp=tcp, logger=_Silent(),
+                         server=_Streams if tcp else None)
 
     threading.Thread(target=_copy_forever, args=(config, zone), daemon=True).start()
     server(tcp=True).start_thread()
     server(tcp=False).start()
+
+
+class _Streams(BoundedThreads, TCPServer):
+    """dnslib's server of questions over TCP, which callers without a question cannot hold up."""
+
+    def handle_error(self, *_: Any) -> None:
+        """What is no question needs no answer."""
 
 
 class _Silent:

@@ -19,9 +19,12 @@ from harness.environments.embedded.addresses import INGRESS
 from harness.environments.embedded.kube.client import KubeClient
 from harness.environments.embedded.kube.selectors import selects
 from harness.environments.embedded.site import SiteConfig
+from wire.streams import Doorstep
 
 Object = dict[str, Any]
 HEAD_MOST = 64 * 1024
+SLOW_S = 60.0
+"""How long either end may take to take what is sent to it."""
 METHODS = (b"GET ", b"POST ", b"PUT ", b"PATCH ", b"DELETE ", b"HEAD ", b"OPTIONS ")
 
 
@@ -94,12 +97,14 @@ class Proxy:
         """``backends``: a host's ready pods; None where nobody has that name."""
         self._backends = backends
         self._turn = itertools.count()
+        self._doorstep = Doorstep()
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one client."""
         far: asyncio.StreamWriter | None = None
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
+            async with self._doorstep.wait(writer):
+                head = await reader.readuntil(b"\r\n\r\n")
             host = _host(head)
             backends = self._backends(host)
             if backends is None:
@@ -144,8 +149,7 @@ async def _pump_requests(
                 data += more
             if data.startswith(METHODS) and _host(data.partition(b"\r\n\r\n")[0]) != host:
                 return False
-            writer.write(data)
-            await writer.drain()
+            await _send(writer, data)
     return True
 
 
@@ -162,14 +166,24 @@ async def _refuse(writer: asyncio.StreamWriter, code: int, why: str) -> None:
     writer.write(b"HTTP/1.1 %d X\r\ncontent-type: text/plain\r\nconnection: close\r\n"
                  b"content-length: %d\r\n\r\n%s" % (code, len(body), body))
     with contextlib.suppress(OSError):
+        await _send(writer, b"")
+
+
+async def _send(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Send to somebody who takes it in time.
+
+    Raises:
+        OSError: who does not (a time-out is one).
+    """
+    writer.write(data)
+    async with asyncio.timeout(SLOW_S):
         await writer.drain()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(64 * 1024):
-            writer.write(data)
-            await writer.drain()
+            await _send(writer, data)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ import json
 import socket
 import sys
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -41,11 +41,14 @@ from harness.environments.embedded.addresses import (
     Service,
     Site,
 )
-from harness.environments.embedded.connection import Connection, End, Quality
+from harness.environments.embedded.connection import Connection, Quality
 from harness.lines import serve_lines
 
 BUFFER = 128 * 1024
 """Socket buffers are kept small: what sits in them is neither here nor there when a link fails."""
+
+CONNECTIONS_MOST = 512
+"""Of one link; one more is closed at once. A fleet at full size has some 200 on the users' links."""
 
 ROUTES: tuple[tuple[Caller, Site, tuple[Service, ...]], ...] = (
     (Caller.PRIMARY, Site.SECONDARY, (POSTGRES, AWS)),
@@ -68,6 +71,8 @@ class Network:
         self._block, self._log = block, log
         self._qualities: dict[str, Quality] = defaultdict(Quality)
         self._open: dict[Connection, tuple[Caller, Site]] = {}
+        self._counts: Counter[str] = Counter()
+        """Open connections of each link, by its front's address."""
 
     async def open(self) -> None:
         """Listen on the front of every link.
@@ -121,7 +126,10 @@ class Network:
             if target is site or caller.site is site:
                 connection.drop()
 
-    def _accepted(self, caller: Caller, site: Site, service: Service, front: str) -> End:
+    def _accepted(self, caller: Caller, site: Site, service: Service, front: str) -> asyncio.Protocol:
+        if self._counts[front] >= CONNECTIONS_MOST:
+            return _Refused()
+        self._counts[front] += 1
         names = sorted({caller.name.lower(), caller.site.name.lower()})
         there = site.name.lower()
         who = {"caller": caller.name.lower(), "site": there, "service": service.name}
@@ -131,9 +139,22 @@ class Network:
             # The source address tells the server which link a call came by.
             target=(self._block.service(site, service), service.port), source=(front, 0),
             record=partial(self._happened, who),
-            ended=self._open.pop, gathers=service is POSTGRES)
+            ended=partial(self._closed, front), gathers=service is POSTGRES)
         self._open[connection] = (caller, site)
         return connection.caller
+
+
+    def _closed(self, front: str, connection: Connection) -> None:
+        if self._open.pop(connection, None) is not None:
+            self._counts[front] -= 1
+
+
+class _Refused(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Close it."""
+        transport.close()
 
 
 async def serve(config: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ import psycopg
 
 from harness.environments.embedded.aws.guard import Contact, RpoGuard, lsn
 from harness.environments.embedded.postgres import Mode, PostgresError, PostgresMember
+from wire.http import http_client
 
 CATCH_UP_TIMEOUT = 60.0
 PEER_TIMEOUT = 3.0
@@ -79,7 +80,7 @@ class Reign:
         """Read what an earlier life left. ``peer``: the other region's endpoint, through the link."""
         self.region, self.member = region, member
         self._path = directory / "rds.json"
-        self._peer = httpx.Client(
+        self._peer = http_client(
             base_url=peer, timeout=PEER_TIMEOUT, headers={"x-dr-token": token})
         self.lock = threading.RLock()
         """Of the records."""

@@ -23,6 +23,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import FakeKey, S3Backend, s3_backends
 
 from harness.environments.embedded.aws.wal import WriteAheadLog
+from wire.http import http_client
 
 RETRY_FIRST, RETRY_MOST = 0.2, 2.0
 WORKERS = 2
@@ -130,7 +131,7 @@ class Replicator:
     # -- inner works --------------------------------------------------------------------
 
     def _work(self) -> None:
-        client = httpx.Client(timeout=5, headers={"x-dr-token": self._token})
+        client = self._client()
         pause = RETRY_FIRST
         while True:
             with self._wake:
@@ -165,6 +166,9 @@ class Replicator:
                 taken.append(self._queue.popleft())
             self._flying.update(taken)
         return taken
+
+    def _client(self) -> httpx.Client:
+        return http_client(timeout=5, headers={"x-dr-token": self._token})
 
     def _copy(self, client: httpx.Client, items: list[Pending]) -> bool:
         copies = [(item, copy) for item in items if (copy := _copy_of(item)) is not None]

@@ -1,19 +1,22 @@
 """An AWS endpoint for plain boto3: ``python -m harness.environments.embedded.aws.server``.
 
 moto answers S3, Secrets Manager, KMS, IAM and Route 53. In front of it stand: a check of the
-access key, which tells who calls (the signature itself is not verified), the access log that the
-dependency audit reads, a write-ahead log, S3 replication and the RDS actions of a global database (which moto lacks).
+access key, which tells who calls (the signature itself is not verified), before a body is read; a bound for that
+body; the access log that the dependency audit reads, a write-ahead log, S3 replication and the RDS actions of a global database (which moto lacks).
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import socket
 import sys
 import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +25,7 @@ from moto.core.serialize import QuerySerializer
 from moto.core.utils import get_service_model
 from moto.moto_api._internal import mock_random
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from harness.environments.embedded.addresses import AWS, GLOBAL_AWS, POSTGRES, Site
 from harness.environments.embedded.aws import metrics
@@ -33,9 +36,16 @@ from harness.environments.embedded.aws.wal import WriteAheadLog, replayed_enviro
 from harness.environments.embedded.postgres import DIRECTORY, PostgresMember
 from harness.environments.embedded.principals import principal
 from harness.environments.embedded.site import SiteConfig
+from wire.threads import BoundedThreads
 
 Respond = Callable[..., Any]
 READING_VERBS = ("Describe", "List", "Get", "Head")
+BODY_MOST = 64 * 1024 * 1024
+"""Bytes of a request. What is copied to the other region in one request is less, see ``replication``."""
+SOCKET_S = 30.0
+"""How long one read from a caller, or one write to it, may take."""
+TRUST = "dr-drill.trust"
+"""Where the server puts into a request's WSGI environment what is to be called once its caller is known."""
 
 
 class AwsEndpoint:
@@ -103,13 +113,15 @@ class AwsEndpoint:
             if path.startswith("/_dr/"):
                 who = principal(str(environ.get("HTTP_X_DR_TOKEN", "")), self._site.control_tokens)
                 if who is None:
-                    return _plain(recording, 403, {"message": "wrong token"})
+                    return _turn_away(environ, recording, 403, "wrong token")
+                _trust(environ)
                 return self._control(path, environ, recording)
             key, service = _credential(environ)
             who = principal(key, self._site.aws_keys)
             if who is None:
                 action = "denied"
-                return _plain(recording, 403, {"message": "unknown access key"})
+                return _turn_away(environ, recording, 403, "unknown access key")
+            _trust(environ)
             body = _body(environ)
             action = _action(environ, body)
             if service in self._refused and time.monotonic() < self._refused_until:
@@ -117,6 +129,8 @@ class AwsEndpoint:
             if service == "rds":
                 return self._rds(body, recording)
             return self._pass_on(environ, body, service, action, recording)
+        except UnusableBody as error:
+            return _turn_away(environ, recording, error.status, str(error))
         finally:
             if path != "/healthz":
                 self._log(started, environ, who, service, action, seen.get("status", "500"))
@@ -261,16 +275,52 @@ def _mutates(environ: dict[str, Any], service: str, action: str) -> bool:
     return not action.startswith(READING_VERBS)
 
 
+class UnusableBody(Exception):
+    """A request's body is too long, or not as long as it was said to be; ``status``: HTTP's."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
 def _body(environ: dict[str, Any]) -> bytes:
-    length = environ.get("CONTENT_LENGTH") or ""
+    """The body of a request whose caller is known.
+
+    Raises:
+        UnusableBody: when it is too long, or ends early (its caller was cut off: what came is not what was sent).
+    """
+    length, source = str(environ.get("CONTENT_LENGTH") or ""), environ["wsgi.input"]
     if length:
-        return bytes(environ["wsgi.input"].read(int(length)))
+        if not (length.isascii() and length.isdigit()):
+            raise UnusableBody(400, "Content-Length is not a number")
+        if len(length) > 15 or int(length) > BODY_MOST:
+            raise UnusableBody(413, f"a request may have at most {BODY_MOST} bytes")
+        data = bytes(source.read(int(length)))
+        if len(data) < int(length):
+            raise UnusableBody(400, "the body ends early")
+        return data
     if environ.get("HTTP_TRANSFER_ENCODING", "").lower() == "chunked":
-        data: bytes = environ["wsgi.input"].read()
+        data = bytes(source.read(BODY_MOST + 1))
+        if len(data) > BODY_MOST:
+            raise UnusableBody(413, f"a request may have at most {BODY_MOST} bytes")
         environ["CONTENT_LENGTH"] = str(len(data))
         environ.pop("HTTP_TRANSFER_ENCODING", None)
         return data
     return b""
+
+
+def _trust(environ: dict[str, Any]) -> None:
+    """Tell the server that the caller is known: it may stay until it is answered."""
+    if TRUST in environ:
+        environ[TRUST]()
+
+
+def _turn_away(environ: dict[str, Any], respond: Respond, status: int, message: str) -> list[bytes]:
+    """Refuse a request without reading what is left of it."""
+    if "werkzeug.socket" in environ:
+        with contextlib.suppress(OSError):
+            environ["werkzeug.socket"].shutdown(socket.SHUT_RD)
+    return _plain(respond, status, {"message": message})
 
 
 def _plain(respond: Respond, status: int, body: dict[str, Any]) -> list[bytes]:
@@ -290,11 +340,21 @@ def _rds_error(respond: Respond, error: RdsError) -> list[bytes]:
     return [text]
 
 
-class _QuietHandler(WSGIRequestHandler):
+class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
+    timeout = SOCKET_S
+
+    def make_environ(self) -> Any:
+        """The WSGI environment of a request."""
+        trust = partial(self.server.trust, self.connection)
+        return {**super().make_environ(), TRUST: trust}
 
     def log_request(self, *_: Any) -> None:
         """Requests are in the access log already."""
+
+
+class _Server(BoundedThreads, ThreadedWSGIServer):
+    """werkzeug's server, which strangers cannot hold up."""
 
 
 def main() -> None:
@@ -303,10 +363,7 @@ def main() -> None:
     endpoint = AwsEndpoint(site)
     service = GLOBAL_AWS if site.role is Site.OUTSIDE else AWS
     endpoint.recover()
-    server = make_server(site.own(service), service.port, endpoint, threaded=True,
-                         request_handler=_QuietHandler)
-    server.daemon_threads = True
-    server.serve_forever()
+    _Server(site.own(service), service.port, endpoint, handler=_Handler).serve_forever()
 
 
 if __name__ == "__main__":

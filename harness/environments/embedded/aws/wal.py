@@ -23,6 +23,8 @@ WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 KEPT = ("REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "SERVER_NAME", "SERVER_PORT", "RAW_URI",
         "REQUEST_URI", "CONTENT_TYPE", "CONTENT_LENGTH")
+SECRETS = ("HTTP_AUTHORIZATION", "HTTP_X_DR_TOKEN", "HTTP_X_AMZ_SECURITY_TOKEN")
+"""Never kept: who asked has been checked, and is not checked again."""
 
 
 class WriteAheadLog:
@@ -36,7 +38,8 @@ class WriteAheadLog:
         """Record a request; returns the seed to apply it with."""
         seed = random.SystemRandom().getrandbits(64)
         kept = {k: v for k, v in environ.items() if k in KEPT or k.startswith("HTTP_")}
-        kept.pop("HTTP_AUTHORIZATION", None)
+        for secret in SECRETS:
+            kept.pop(secret, None)
         scope = _scope(environ)
         self._write({"request": kept, "scope": scope, "seed": seed,
                      "body": base64.b64encode(body).decode()})

@@ -34,9 +34,13 @@ from harness.environments.embedded.kube.store import Store, encode_secret, now
 from harness.environments.embedded.kube.tables import table
 from harness.environments.embedded.principals import principal
 from harness.environments.embedded.site import SiteConfig
+from wire.asgi import BodyLimit, server_config
+from wire.http import async_http_client
 
 Object = dict[str, Any]
 WATCH_SECONDS = 300.0
+BODY_MOST = 3 * 1024 * 1024
+"""Bytes of a request, as kube-apiserver has it."""
 
 
 class KubernetesApi:
@@ -79,7 +83,7 @@ class KubernetesApi:
             Route("/apis/{group}/{version}/{path:path}", self._objects, methods=methods),
         ]
         inner = Starlette(routes=routes, lifespan=lifespan)
-        return self._guarded(inner)
+        return self._guarded(BodyLimit(inner, BODY_MOST))
 
     # -- discovery ----------------------------------------------------------------------
 
@@ -272,7 +276,7 @@ class KubernetesApi:
         container = request.query_params.get("container") or pod["spec"]["containers"][0]["name"]
         url = (f"http://{self._site.own(KUBELET)}:{KUBELET.port}"
                f"/containerLogs/{namespace}/{name}/{container}")
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with async_http_client(timeout=10, verify=False) as client:
             try:
                 answer = await client.get(
                     url, params=dict(request.query_params),
@@ -294,7 +298,7 @@ class KubernetesApi:
         tokens = self._site.kube_tokens
 
         async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] != "http" or scope["path"] in ("/healthz", "/readyz"):
+            if scope["type"] == "lifespan" or scope["path"] in ("/healthz", "/readyz"):
                 await inner(scope, receive, send)
                 return
             started, status = time.time(), 0
@@ -360,11 +364,9 @@ def main() -> None:
     """Serve the region whose configuration file is the only argument."""
     site = SiteConfig.load(sys.argv[1])
     api = KubernetesApi(site)
-    uvicorn.run(
-        api.app(), host=site.own(KUBERNETES), port=KUBERNETES.port, log_level="warning",
-        ssl_certfile=str(site.path / "kube.crt"), ssl_keyfile=str(site.path / "kube.key"),
-        timeout_keep_alive=60,
-    )
+    uvicorn.Server(server_config(
+        api.app(), site.own(KUBERNETES), KUBERNETES.port, ssl_certfile=str(site.path / "kube.crt"),
+        ssl_keyfile=str(site.path / "kube.key"), timeout_keep_alive=60)).run()
 
 
 if __name__ == "__main__":

@@ -8,12 +8,18 @@ import, which are set again below) and then runs what the ``airflow`` command wo
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import sys
 from pathlib import Path
 
+from harness.environments.embedded.layout import write_private
+from wire.asgi import BodyLimit, server_config
+
 API_THREADS = 4
+BODY_MOST = 16 * 1024 * 1024
+"""Bytes of a request. Airflow reads the body of a login before it knows anybody."""
 
 
 def run(argv: list[str]) -> int:
@@ -42,22 +48,22 @@ def take_configuration() -> None:
     """Replace what Airflow cached at import by this pod's own settings."""
     from airflow.configuration import conf
     from airflow.logging_config import get_remote_task_log
-    from airflow.models import crypto
 
-    from harness.environments.embedded.node.warm import connect_to
+    from harness.environments.embedded.node.warm import connect_to, random_keys
 
     random.seed()
     home = Path.cwd()
+    # A container that is given no key makes one, as Airflow does at the first start; the image's file has one too,
+    # which would be the same in all of them.
+    for name, key in random_keys().items():
+        os.environ.setdefault(name, key)
     if password := os.environ.get("DR_DRILL_ADMIN_PASSWORD"):
-        import json
-
         passwords = home / "passwords.json"
-        passwords.touch(mode=0o600)
-        passwords.write_text(json.dumps({"admin": password}))
+        write_private(passwords, json.dumps({"admin": password}))
         os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"] = str(passwords)
     connect_to(conf.get("database", "sql_alchemy_conn"),
                conf.get("database", "sql_alchemy_conn_async"))
-    crypto.get_fernet.cache_clear()
+    conf.mask_secrets()  # in logs; at import, these were the image's
     remote = get_remote_task_log()
     if remote is not None:
         remote.remote_base = conf.get("logging", "remote_base_log_folder")
@@ -84,6 +90,8 @@ def api_server() -> int:
     from airflow.api_fastapi.app import cached_app
     from anyio.to_thread import current_default_thread_limiter
 
+    from harness.environments.embedded.node.warm import give_key
+
     class CalmServer(uvicorn.Server):
         """Made for a fleet on two cores.
 
@@ -96,9 +104,9 @@ def api_server() -> int:
             while not await self.on_tick(0):
                 await asyncio.sleep(1.0)
 
-    CalmServer(uvicorn.Config(
-        cached_app(apps="core"), host=os.environ["POD_IP"],
-        port=int(os.environ.get("AIRFLOW__API__PORT", "8080")), log_level="warning",
-        access_log=False, log_config=None, timeout_keep_alive=30, timeout_graceful_shutdown=2,
-    )).run()
+    app = cached_app(apps="core")
+    give_key(app)
+    CalmServer(server_config(
+        BodyLimit(app, BODY_MOST), os.environ["POD_IP"], int(os.environ.get("AIRFLOW__API__PORT", "8080")),
+        log_config=None, timeout_keep_alive=30, timeout_graceful_shutdown=2)).run()
     return 0

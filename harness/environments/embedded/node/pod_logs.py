@@ -7,26 +7,34 @@ import hmac
 from pathlib import Path
 
 from harness.environments.embedded.addresses import KUBELET
+from wire.streams import Doorstep
+
+HEAD_MOST = 16 * 1024
+ANSWER_S = 30.0
+"""How long a caller may take to read a log."""
 
 
 async def serve_logs(home: Path, address: str, token: str) -> None:
     """``GET /containerLogs/{namespace}/{pod}/{container}``, as a kubelet serves it."""
+    doorstep = Doorstep()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            async with doorstep.wait(writer):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             code, body = _answer(home, token, head)
             writer.write(
                 f"HTTP/1.1 {code} X\r\ncontent-type: text/plain\r\nconnection: close\r\n"
                 f"content-length: {len(body)}\r\n\r\n".encode() + body
             )
-            await writer.drain()
-        except (asyncio.IncompleteReadError, OSError):
+            async with asyncio.timeout(ANSWER_S):
+                await writer.drain()
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, OSError):
             pass
         finally:
             writer.close()
 
-    server = await asyncio.start_server(answer, address, KUBELET.port)
+    server = await asyncio.start_server(answer, address, KUBELET.port, limit=HEAD_MOST)
     async with server:
         await server.serve_forever()
 
@@ -35,9 +43,9 @@ def _answer(home: Path, token: str, head: str) -> tuple[int, bytes]:
     lines = head.split("\r\n")
     headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines[1:])}
     expected = f"Bearer {token}"
-    if not hmac.compare_digest(headers.get("authorization", ""), expected):
+    if not token or not hmac.compare_digest(headers.get("authorization", "").encode(), expected.encode()):
         return 401, b"Unauthorized\n"
-    path, _, query = lines[0].split(" ")[1].partition("?")
+    path, _, query = lines[0].partition(" ")[2].partition(" ")[0].partition("?")
     parts = path.strip("/").split("/")
     if len(parts) != 4 or parts[0] != "containerLogs":
         return 404, b"not found\n"

@@ -9,16 +9,20 @@ loop and task execution API. What is warm is then shared by every child, copy-on
 
 The database engine is shared too, for its cache of compiled statements; a child points it at its
 own database (:func:`connect_to`) before the first connection.
+
+Keys are not shared. The warm process has random ones of its own, forgets them before the first fork
+(:func:`_forget_keys`), and refuses to be forked while anything in it still holds one: a pod signs and decrypts
+with its own Deployment's or not at all.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import functools
 import gc
 import json
 import os
+import secrets
 import shutil
 import sys
 import threading
@@ -26,24 +30,27 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+from cryptography.fernet import Fernet
 from sqlalchemy.engine import make_url
 
 from harness.environments.embedded.addresses import Service
 from harness.environments.embedded.postgres import DIRECTORY, Mode, PostgresMember
+from harness.environments.embedded.private import write_private
 from harness.environments.embedded.site import SiteConfig
+from wire.aws import aws_client
+from wire.http import async_http_client
 
 WARM_POSTGRES = Service("warm-postgres", 20, 5432)
 WARM_SETTINGS = {
-    "AIRFLOW__API_AUTH__JWT_SECRET": "replaced-in-every-pod-before-anything-is-signed-0123456789",
-    "AIRFLOW__API__SECRET_KEY": "replaced-in-every-pod",
-    "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
     "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "s3://replaced-in-every-pod/logs",
     # Nobody listens there: what is read while warming up is an error message.
     "AIRFLOW_CONN_AWS_DEFAULT": "aws://x:x@/?region_name=us-east-1&endpoint_url=http%3A%2F%2F127.0.0.1%3A9",
     "AWS_MAX_ATTEMPTS": "1",
 }
-"""What every pod has of its own. All else comes from the platform (``node/image.json``), because
+"""What every pod has of its own, beside :func:`random_keys`. All else comes from the platform (``node/image.json``), because
 Airflow reads part of its settings while it is imported, and that happens here."""
+KEYS = ("AIRFLOW__API_AUTH__JWT_SECRET", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__CORE__FERNET_KEY")
+"""Airflow's keys, as variables: what it signs tokens with, what it signs links with, what it encrypts with."""
 STORED = {
     "/api/v2/variables": {"key": "warm", "value": "warm"},
     "/api/v2/connections": {"connection_id": "warm", "conn_type": "postgres", "password": "warm"},
@@ -57,7 +64,7 @@ def warm_up(site: SiteConfig) -> None:
     """Do all of it. Afterwards this process has one thread and no connection.
 
     Raises:
-        RuntimeError: when a thread is left: forking would not be safe.
+        RuntimeError: when a thread is left, or a key: forking would not be safe.
     """
     home = site.path / "node" / "airflow-home"
     home.mkdir(parents=True, exist_ok=True)
@@ -66,8 +73,9 @@ def warm_up(site: SiteConfig) -> None:
     postgres.initialise()
     postgres.start(Mode.WRITER)
     try:
-        _configure(site, home)
-        _exercise()
+        password = secrets.token_urlsafe(16)
+        _configure(postgres.password, home, site, password)
+        _exercise(password)
         _let_go()
     finally:
         postgres.stop(immediate=True)
@@ -76,6 +84,8 @@ def warm_up(site: SiteConfig) -> None:
     if left:
         raise RuntimeError(f"the warm process must have one thread to be forked safely: {left}")
     gc.collect()
+    if holders := key_holders():
+        raise RuntimeError(f"the warm process must have no key when it is forked; it is kept by: {holders}")
     gc.freeze()
     cpu = time.process_time()
     print(f"warm after {time.monotonic() - began:.1f} s, {cpu:.1f} s of CPU", flush=True)
@@ -97,27 +107,44 @@ def connect_to(sync_url: str, async_url: str) -> None:
     settings.async_engine.sync_engine.dispose(close=False)
 
 
+def random_keys() -> dict[str, str]:
+    """Keys that nobody else has: what a container without keys in its settings makes for itself."""
+    jwt, secret, fernet = KEYS
+    return {jwt: secrets.token_hex(32), secret: secrets.token_hex(16), fernet: Fernet.generate_key().decode()}
+
+
+def key_holders() -> list[str]:
+    """What in this process still signs, verifies or encrypts with a key (the names of their types)."""
+    from airflow.api_fastapi.auth.tokens import JWTGenerator, JWTValidator
+    from cryptography.fernet import MultiFernet
+    from itsdangerous.serializer import Serializer
+    from itsdangerous.signer import Signer
+
+    kinds = (JWTGenerator, JWTValidator, Fernet, MultiFernet, Serializer, Signer)
+    # By type, not by isinstance: that would ask every lazy proxy in the process what it is.
+    return sorted({type(held).__name__ for held in gc.get_objects() if issubclass(type(held), kinds)})
+
+
 def _throwaway_postgres(site: SiteConfig) -> PostgresMember:
     return PostgresMember(
         site.path / DIRECTORY, host=site.own(WARM_POSTGRES), port=WARM_POSTGRES.port,
-        password=site.postgres_password, replication_password="unused", source_host="127.0.0.1")
+        password=secrets.token_urlsafe(16), replication_password=secrets.token_urlsafe(16), source_host="127.0.0.1")
 
 
-def _configure(site: SiteConfig, home: Path) -> None:
-    url = f"//postgres:{site.postgres_password}@{site.own(WARM_POSTGRES)}:{WARM_POSTGRES.port}/postgres"
+def _configure(database_password: str, home: Path, site: SiteConfig, password: str) -> None:
+    url = f"//postgres:{database_password}@{site.own(WARM_POSTGRES)}:{WARM_POSTGRES.port}/postgres"
     passwords = home / "passwords.json"
-    passwords.write_text('{"admin": "warm"}')
+    write_private(passwords, json.dumps({"admin": password}))
     os.environ.update(json.loads((site.path / "node" / "image.json").read_text()))
     os.environ.update(
-        WARM_SETTINGS, AIRFLOW_HOME=str(home),
+        WARM_SETTINGS, **random_keys(), AIRFLOW_HOME=str(home),
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"postgresql+psycopg2:{url}",
         AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC=f"postgresql+asyncpg:{url}",
         AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=str(passwords))
 
 
-def _exercise() -> None:
-    """Run each code path that a pod will need, once."""
-    import boto3
+def _exercise(password: str) -> None:
+    """Run each code path that a pod will need, once; ``password``: of its administrator."""
     from airflow import settings
     from airflow.api_fastapi.app import cached_app
     from airflow.models import import_all_models
@@ -136,14 +163,16 @@ def _exercise() -> None:
     _store_dags()
     app = cached_app(apps="core")
     executor.WARMING = True
-    asyncio.run(_api_requests(app))
+    asyncio.run(_api_requests(app, password))
     _schedule(rounds=4)
     asyncio.run(_run_tasks())
     _schedule(rounds=3)
-    asyncio.run(_api_requests(app))
-    asyncio.run(_read_log(app))
+    asyncio.run(_api_requests(app, password))
+    asyncio.run(_read_log(app, password))
     executor.WARMING = False
-    boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    aws_client("s3", endpoint="http://127.0.0.1:9", region="us-east-1", access_key="x", secret_key="x",
+               connect=1, read=1)
+    forget_keys(app)
 
 
 def _share_models() -> None:
@@ -191,14 +220,14 @@ def _store_dags() -> None:
             sync_bag_to_db(bag, bundle.name, bundle_version=bundle.get_current_version(), session=session)
 
 
-async def _api_requests(app: Any) -> None:
+async def _api_requests(app: Any, password: str) -> None:
     """One request through each route that probes, users and drills use."""
     import httpx
 
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://warm") as client:
-            login = await client.post("/auth/token", json={"username": "admin", "password": "warm"})
+        async with async_http_client(transport=transport, base_url="http://warm") as client:
+            login = await client.post("/auth/token", json={"username": "admin", "password": password})
             client.headers["authorization"] = f"Bearer {login.json()['access_token']}"
             for path, body in STORED.items():
                 answer = await client.post(path, json=body)
@@ -220,15 +249,15 @@ async def _api_requests(app: Any) -> None:
                 answer.raise_for_status()
 
 
-async def _read_log(app: Any) -> None:
+async def _read_log(app: Any, password: str) -> None:
     """Read a task's log: that takes boto3's models of S3 with it, 60 MB that every pod would have alone."""
     import httpx
     from airflow.logging_config import get_remote_task_log
 
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://warm", timeout=60) as client:
-            login = await client.post("/auth/token", json={"username": "admin", "password": "warm"})
+        async with async_http_client(transport=transport, base_url="http://warm", timeout=60) as client:
+            login = await client.post("/auth/token", json={"username": "admin", "password": password})
             client.headers["authorization"] = f"Bearer {login.json()['access_token']}"
             found = (await client.get("/api/v2/dags/canary/dagRuns/~/taskInstances?limit=1")).json()
             for ti in found["task_instances"]:
@@ -270,10 +299,35 @@ async def _run_tasks() -> None:
     app = executor.EXECUTION_API.app
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://warm") as client:
+        async with async_http_client(transport=transport, base_url="http://warm") as client:
             for identifier, dag, run, task in queued:
                 for method, path, body in executor.life_of(str(identifier), dag, run, task):
                     (await client.request(method, path, json=body)).raise_for_status()
+
+
+def forget_keys(app: Any) -> None:
+    """Drop all that Airflow has made of this process's keys and keeps: a pod makes its own, of its own keys.
+
+    ``app``: the API server's application, which has no key either until :func:`give_key`.
+    """
+    from airflow.api_fastapi.auth.managers.base_auth_manager import BaseAuthManager
+    from airflow.api_fastapi.core_api.datamodels import dags
+    from airflow.models import crypto
+
+    manager: Any = BaseAuthManager
+    for kept in (manager._get_token_signer, manager._get_token_validator, dags._get_file_token_serializer,
+                 crypto.get_fernet):
+        kept.cache_clear()
+    del app.state.secret_key
+    for name in KEYS:
+        os.environ.pop(name, None)
+
+
+def give_key(app: Any) -> None:
+    """Give the API server's application the key that it signs links with, as it is configured now."""
+    from airflow.api_fastapi.auth.tokens import get_signing_key
+
+    app.state.secret_key = get_signing_key("api", "secret_key")
 
 
 def _let_go() -> None:

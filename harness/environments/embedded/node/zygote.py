@@ -8,6 +8,9 @@ region's directory; the zygote forks a child per container. The child becomes th
 ``airflow scheduler`` and ``airflow api-server`` run in it as they would after ``exec``, with the
 pod's own environment.
 
+The socket is its owner's alone (mode 0600 from its first moment), and whoever connects is asked of the kernel:
+the same user, or root.
+
 Agent and zygote speak JSON lines: ``{"start": id, "argv", "env", "cwd", "log"}`` is answered by
 ``{"started": id, "pid"}`` and, when the child ends, ``{"ended": id, "status"}``.
 """
@@ -20,6 +23,7 @@ import runpy
 import select
 import signal
 import socket
+import struct
 import sys
 import traceback
 from collections.abc import Mapping
@@ -32,6 +36,11 @@ from harness.environments.embedded.site import SiteConfig
 
 KEPT = (*INHERITED, MARK)
 """What a container has of its node's environment."""
+
+
+HELLO_S = 10.0
+HELLO_MOST = 16 * 1024
+"""Bytes of an agent's first line."""
 
 
 class Zygote:
@@ -94,7 +103,7 @@ def _become(order: Mapping[str, Any], channel: socket.socket) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         channel.close()
         os.chdir(order["cwd"])
-        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         for fd in (1, 2):
             os.dup2(log, fd)
         kept = {key: os.environ[key] for key in KEPT if key in os.environ}
@@ -124,17 +133,40 @@ def run_module(argv: list[str]) -> int:
 
 def serve_image(path: Path) -> None:
     """Fork a zygote for every agent that connects to the Unix socket ``path``."""
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    listener.listen()
+    listener = private_listener(path)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for zygotes; the kernel reaps them
     while True:
         channel, _ = listener.accept()
+        if not is_ours(channel):
+            channel.close()
+            continue
         if os.fork() == 0:
             listener.close()
             _be_zygote(channel)
         channel.close()
+
+
+def private_listener(path: Path) -> socket.socket:
+    """A Unix socket at ``path`` to which nobody else can connect, not even for a moment.
+
+    Raises:
+        OSError: when something is there already.
+    """
+    listener = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen()
+    return listener
+
+
+def is_ours(channel: socket.socket) -> bool:
+    """Whether the other end belongs to this process's user, or to root, by the kernel's word."""
+    credentials = channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, user, _ = struct.unpack("3i", credentials)
+    return user in (0, os.geteuid())
 
 
 def _be_zygote(channel: socket.socket) -> None:
@@ -142,12 +174,14 @@ def _be_zygote(channel: socket.socket) -> None:
     try:
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        channel.settimeout(HELLO_S)
         hello = b""
         while not hello.endswith(b"\n"):
             data = channel.recv(4096)
-            if not data:
+            if not data or len(hello) > HELLO_MOST:
                 os._exit(0)
             hello += data
+        channel.settimeout(None)
         os.chdir(json.loads(hello)["home"])
         Zygote(channel).serve()
     except BaseException:
