@@ -76,6 +76,7 @@ def worker(file: str, through: str | None) -> None:
 def validate(files: tuple[Path, ...]) -> None:
     """Check drill FILES; every fault is listed with its place."""
     from harness.loader import InvalidDrill, load
+    from harness.quoting import printable
 
     wrong = 0
     for file in files:
@@ -85,7 +86,9 @@ def validate(files: tuple[Path, ...]) -> None:
             wrong += 1
             click.echo(str(error), err=True)
         else:
-            click.echo(f"{file}: valid ({len(loaded.drill.phases)} phases)")
+            _warn(loaded)
+            warned = f", {len(loaded.warnings)} warning(s)" if loaded.warnings else ""
+            click.echo(f"{printable(str(file))}: valid ({len(loaded.drill.phases)} phases{warned})")
     sys.exit(BAD_INPUT if wrong else 0)
 
 
@@ -218,11 +221,19 @@ def _load_or_exit(file: Path) -> LoadedDrill:
     from harness.loader import InvalidDrill, load
 
     try:
-        return load(file)
+        loaded = load(file)
     except InvalidDrill as error:
         click.echo(str(error), err=True)
         click.echo(f"{len(error.problems)} problem(s); nothing was started", err=True)
         sys.exit(BAD_INPUT)
+    _warn(loaded)
+    return loaded
+
+
+def _warn(loaded: LoadedDrill) -> None:
+    """Say what can be run and is probably not meant."""
+    for warning in loaded.warnings:
+        click.echo(f"{warning.file}:{warning.line}:{warning.column}: warning: {warning.message}", err=True)
 
 
 if __name__ == "__main__":

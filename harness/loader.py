@@ -69,9 +69,15 @@ def load(path: str | Path) -> LoadedDrill:
     path = Path(path)
     try:
         data = read_bytes(path, LARGEST)
-        text = data.decode("utf-8")
     except Unreadable as error:
         raise InvalidDrill([_problem(path, TOP, str(error))]) from error
+    return parse_bytes(data, path)
+
+
+def parse_bytes(data: bytes, path: Path) -> LoadedDrill:
+    """Check what a drill file holds; ``path`` is for messages."""
+    try:
+        text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidDrill([_problem(path, plain_yaml.place_of_byte(data, error.start),
                                      "is not UTF-8 text; save the file as UTF-8")]) from error
