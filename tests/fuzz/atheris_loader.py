@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -18,11 +19,13 @@ import threading
 import time
 from pathlib import Path
 
-from tests.fuzz.loader_target import SEEDS
+from tests.fuzz.mutations import mutate
+from tests.fuzz.seeds import CORPUS, PLACES
 
-CORPUS = SEEDS[0]
 KEPT_BYTES = 4096
 """Of a file that is kept in the corpus, at most."""
+HALF = 0.5
+"""Share of the inputs that are drill files with something changed; the others are libFuzzer's own."""
 GROWTH_MIB = 96
 """How much the process may grow between a tenth of the time and the end; libFuzzer keeps its corpus in memory."""
 MODULES = ("loader", "plain_yaml", "wording", "quoting", "consistency", "provable", "overrides", "schema", "durations",
@@ -44,7 +47,12 @@ def fuzz(arguments: list[str]) -> None:
     def one(data: bytes) -> None:
         check(data)
 
-    atheris.Setup([sys.argv[0], *arguments], one)
+    def another(data: bytes, most: int, seed: int) -> bytes:
+        chance = random.Random(seed)
+        changed = mutate(data, chance) if chance.random() < HALF else atheris.Mutate(data, most)
+        return bytes(changed)[:most]
+
+    atheris.Setup([sys.argv[0], *arguments], one, custom_mutator=another)
     atheris.Fuzz()
 
 
@@ -94,7 +102,7 @@ def main() -> int:
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.atheris_loader", "--child", f"-max_total_time={int(left)}",
              "-timeout=1", "-rss_limit_mb=1024", "-max_len=16384", f"-dict={words}", f"-artifact_prefix={found}/",
-             "-print_final_stats=1", str(work), *map(str, SEEDS)],
+             "-print_final_stats=1", str(work), *map(str, PLACES)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         memory = Memory(child.pid)
         memory.start()

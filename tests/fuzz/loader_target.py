@@ -14,7 +14,6 @@ from harness.sizing import Machine
 
 SLOWEST_S = 1.0
 FILE = Path("x.yaml")
-SEEDS = (Path(__file__).with_name("corpus"), Path(__file__).parents[2] / "drills")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _OTHERS_WORDS = re.compile(r"Input should|instance of|validation error|Tuple|NoneType|<class|pydantic|[A-Z][a-z]+Spec\b")
 """Words of the libraries that read a drill file, which no user knows."""
@@ -52,8 +51,3 @@ def check(data: bytes) -> LoadedDrill | InvalidDrill:
         if _OTHERS_WORDS.search(problem.message) and not _OTHERS_WORDS.search(data.decode("utf-8", errors="replace")):
             raise Wrong(f"not in the user's words: {problem.message}")
     return found
-
-
-def seeds() -> list[bytes]:
-    """The kept corpus and the library's drills."""
-    return [path.read_bytes() for place in SEEDS for path in sorted(place.iterdir()) if path.is_file()]
