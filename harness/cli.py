@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from harness.visible import visible
+from harness.quoting import visible
 
 if TYPE_CHECKING:
     from harness.interrupts import Interrupts
@@ -85,6 +85,7 @@ def worker(file: str, through: str | None) -> None:
 def validate(files: tuple[Path, ...]) -> None:
     """Check drill FILES; every fault is listed with its place."""
     from harness.loader import InvalidDrill, load
+    from harness.quoting import printable
 
     wrong = 0
     for file in files:
@@ -94,7 +95,9 @@ def validate(files: tuple[Path, ...]) -> None:
             wrong += 1
             _echo(str(error), err=True)
         else:
-            _echo(f"{file}: valid ({len(loaded.drill.phases)} phases)")
+            _warn(loaded)
+            warned = f", {len(loaded.warnings)} warning(s)" if loaded.warnings else ""
+            _echo(f"{printable(str(file))}: valid ({len(loaded.drill.phases)} phases{warned})")
     sys.exit(BAD_INPUT if wrong else 0)
 
 
@@ -260,11 +263,19 @@ def _load_or_exit(file: Path) -> LoadedDrill:
     from harness.loader import InvalidDrill, load
 
     try:
-        return load(file)
+        loaded = load(file)
     except InvalidDrill as error:
         _echo(str(error), err=True)
         _echo(f"{len(error.problems)} problem(s); nothing was started", err=True)
         sys.exit(BAD_INPUT)
+    _warn(loaded)
+    return loaded
+
+
+def _warn(loaded: LoadedDrill) -> None:
+    """Say what can be run and is probably not meant."""
+    for warning in loaded.warnings:
+        _echo(f"{warning.file}:{warning.line}:{warning.column}: warning: {warning.message}", err=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from harness.visible import visible
+from harness.quoting import visible
 
 PLAIN_EVERY_S = 10.0
 BAR = 24

@@ -18,8 +18,8 @@ from harness.schema import Drill, FleetSpec, ProbeSpec
 DISK_MIB = 3000
 
 
-def describe(loaded: LoadedDrill) -> str:
-    """The plan of a drill: phases, fleet, targets and what the machine must have."""
+def describe(loaded: LoadedDrill, machine: sizing.Machine | None = None) -> str:
+    """The plan of a drill: phases, fleet, targets and what the machine (this one) must have."""
     drill = loaded.drill
     lines = [f"{drill.metadata.name}: {drill.metadata.title}".rstrip(": "),
              f"  environment   {drill.environment.provider}: {drill.environment.primary} (primary), "
@@ -35,7 +35,7 @@ def describe(loaded: LoadedDrill) -> str:
     lines.append("  targets")
     for name, value in drill.targets.model_dump(by_alias=True, exclude_none=True).items():
         lines.append(f"    {name}: {value}")
-    return "\n".join([*lines, *_fits(drill)])
+    return "\n".join([*lines, *_fits(drill, machine or sizing.Machine.here())])
 
 
 def _variables(shown: Mapping[str, str]) -> list[str]:
@@ -43,8 +43,8 @@ def _variables(shown: Mapping[str, str]) -> list[str]:
     return [f"  {'' if place else 'variables':13} {name}={value}" for place, (name, value) in enumerate(shown.items())]
 
 
-def _fits(drill: Drill) -> list[str]:
-    fleet, machine = drill.fleet, sizing.Machine.here()
+def _fits(drill: Drill, machine: sizing.Machine) -> list[str]:
+    fleet = drill.fleet
     wanted = sizing.need(fleet, drill.probes)
     lines = [f"  memory        about {wanted.memory_mib} MiB, {machine.memory_mib} MiB available",
              f"  CPU           about {wanted.cores:.1f} cores busy under load, of {machine.cores}"]
@@ -70,8 +70,12 @@ def library_table(library: Path) -> str:
 
 def claims_table(library: Path) -> str:
     """Every claim with the drills that prove it; a claim without one is a hole."""
-    drills = [(path.stem, load(path).drill.metadata.proves) for path in sorted(library.glob("*.yaml"))]
-    rows = []
+    drills, rows = [], []
+    for path in sorted(library.glob("*.yaml")):
+        try:
+            drills.append((path.stem, load(path).drill.metadata.proves))
+        except InvalidDrill as error:
+            rows.append(f"{path.name} is INVALID and counts for nothing: {error.problems[0]}")
     for claim, text in CLAIMS.items():
         by = ", ".join(name for name, proves in drills if claim in proves)
         rows += [f"{claim}  {text}", f"       {by or 'no drill proves it yet'}"]

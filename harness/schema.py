@@ -10,16 +10,27 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from harness.claims import CLAIMS
 from harness.durations import Duration
 from harness.faults import FAULTS
 from harness.masking import Variables, matches
+from harness.quoting import INVISIBLE, name_of, shown
 
 SCHEMA_FILE = Path(__file__).with_name("drill.schema.json")
-_NAME = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-_VARIABLE = re.compile(r"^[A-Z][A-Z0-9_]*$")
+PHASES_MOST = 200
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
+_REGION = re.compile(r"[a-z]{2,4}(-[a-z]{2,12}){1,2}-[0-9]{1,2}")
 
 
 def _kebab(name: str) -> str:
@@ -33,35 +44,63 @@ class Model(BaseModel):
         extra="forbid", frozen=True, alias_generator=_kebab)
 
 
+def _claim(value: str) -> str:
+    if value not in CLAIMS:
+        raise ValueError(f"no such claim: {shown(value)} (drill list --claims)")
+    return value
+
+
+Claim = Annotated[str, AfterValidator(_claim)]
+
+
 class Metadata(Model):
     """Who the drill is, and which claims it proves."""
 
     name: str
-    title: str = ""
-    proves: tuple[str, ...] = ()
+    title: Annotated[str, Field(max_length=200)] = ""
+    proves: tuple[Claim, ...] = ()
 
     @field_validator("name")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
-        if not _NAME.match(value) or len(value) > 40:
-            raise ValueError("must be lower case letters, digits and '-', at most 40 characters")
+        if not _NAME.fullmatch(value):
+            raise ValueError("must be lower case letters, digits and '-', at most 40 characters, and begin and end"
+                             f" with a letter or digit, not {shown(value)}")
+        return value
+
+    @field_validator("title")
+    @classmethod
+    def _is_a_line(cls, value: str) -> str:
+        if odd := [*INVISIBLE.findall(value), *re.findall("[\t\r\n]", value)]:
+            raise ValueError(f"must be one line of text that can be seen; it holds {name_of(odd[0])}")
         return value
 
     @field_validator("proves")
     @classmethod
-    def _are_claims(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        unknown = [claim for claim in value if claim not in CLAIMS]
-        if unknown:
-            raise ValueError(f"no such claim: {', '.join(unknown)} (drill list --claims)")
+    def _are_different(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({claim for claim in value if value.count(claim) > 1}):
+            raise ValueError(f"named twice: {', '.join(twice)}; once is enough")
         return value
+
+
+def _region(value: str) -> str:
+    if not _REGION.fullmatch(value):
+        raise ValueError(f"must be the name of a region, such as us-west-2, not {shown(value)}")
+    return value
+
+
+Region = Annotated[str, AfterValidator(_region)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+Timeout = Annotated[Duration, Field(ge=1)]
+"""How long something may take; nothing comes about in no time."""
 
 
 class EnvironmentSpec(Model):
     """Where the drill runs."""
 
     provider: Literal["embedded"] = "embedded"
-    primary: str = "us-west-2"
-    secondary: str = "us-east-2"
+    primary: Region = "us-west-2"
+    secondary: Region = "us-east-2"
     simulated_head_delay: Duration = 0.0
     """How long provisioning database compute is made to take (AWS needs 5 to 10 minutes)."""
     rpo_bound: Annotated[Duration, Field(ge=20)] | None = 20.0
@@ -79,15 +118,15 @@ class EnvironmentSpec(Model):
 class TaskSpec(Model):
     """The load's tasks: how long they run, and how often those that may retry do."""
 
-    duration: Duration = 30.0
-    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    duration: Annotated[Duration, Field(ge=1)] = 30.0
+    retries: Annotated[int, Field(strict=True, ge=0, le=10)] = 2
 
 
 class LedgerSpec(Model):
     """How hard the ledger writers write, per Deployment."""
 
-    rows_per_second: Annotated[float, Field(gt=0, le=2000)] = 5.0
-    row_bytes: Annotated[int, Field(ge=1, le=1_000_000)] = 200
+    rows_per_second: Annotated[float, Field(strict=True, gt=0, le=2000)] = 5.0
+    row_bytes: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 200
 
 
 class ProbeSpec(Model):
@@ -99,25 +138,18 @@ class ProbeSpec(Model):
 class FleetSpec(Model):
     """How many Airflow Deployments, and how much load."""
 
-    deployments: Annotated[int, Field(ge=1, le=120)] = 8
-    concurrent_tasks: Annotated[int, Field(ge=1, le=10_000, alias="concurrent_tasks")] = 125
+    deployments: Annotated[int, Field(strict=True, ge=1, le=120)] = 8
+    concurrent_tasks: Annotated[int, Field(strict=True, ge=1, le=10_000, alias="concurrent_tasks")] = 125
     task: TaskSpec = TaskSpec()
     ledger: LedgerSpec = LedgerSpec()
     canary: Annotated[Duration, Field(ge=5, le=300)] = 10.0
     """How often each Deployment runs its canary Dag, by which its recovery is seen."""
-    environment: dict[str, str] = {}
-    """Environment variables of every Deployment: Airflow settings of its own, for example. Their values are secrets: no
-    journal, report or message shows them."""
-    public_environment: tuple[str, ...] = ()
-    """Which of them may be shown: names, or how names begin, with a ``*`` at the end."""
+    environment: Annotated[dict[str, str], Field(max_length=100)] = {}
+    """Environment variables of every Deployment: Airflow settings of its own, for example (see ``overrides``).
 
-    @field_validator("environment")
-    @classmethod
-    def _are_variables(cls, value: dict[str, str]) -> dict[str, str]:
-        wrong = [name for name in value if not _VARIABLE.match(name)]
-        if wrong:
-            raise ValueError(f"not a variable's name (capitals, digits, '_'): {', '.join(wrong)}")
-        return value
+    Their values are secrets: no journal, report or message shows them."""
+    public_environment: Annotated[tuple[str, ...], Field(max_length=100)] = ()
+    """Which of them may be shown: names, or how names begin, with a ``*`` at the end."""
 
     @model_validator(mode="after")
     def _public_ones_are_there(self) -> Self:
@@ -145,14 +177,14 @@ class LoadPhase(Model):
     until: Literal["saturated"] = "saturated"
     hold: Duration = 0.0
     """How long it must then stay there."""
-    timeout: Duration = 300.0
+    timeout: Timeout = 300.0
 
 
 class FailoverPhase(Model):
     """Ask the orchestrator to fail over, and wait for it to say that it has."""
 
-    timeout: Duration = 1800.0
-    planned: bool = False
+    timeout: Timeout = 1800.0
+    planned: StrictBool = False
     """A switchover: the region that is left is alive, and nothing may be lost. A failback always is."""
     expect: Literal["accepted", "refused"] = "accepted"
     """``refused``: the orchestrator must say no, and why; nothing may move."""
@@ -161,13 +193,13 @@ class FailoverPhase(Model):
 class SettlePhase(Model):
     """Wait until every Deployment is up again and every task that was in flight has ended."""
 
-    timeout: Duration = 600.0
+    timeout: Timeout = 600.0
 
 
 class HoldPhase(Model):
     """Let things go on as they are for a while (a lag grow, say)."""
 
-    duration: Annotated[Duration, Field(alias="for")]
+    duration: Annotated[Duration, Field(alias="for", ge=1)]
     expect: Literal["up", "commits-wait", "drift-repaired", "unhealthy"] | None = None
     """What must be seen: ``up`` when the time is over (every Deployment runs tasks), the others at some
     moment within it (then the phase ends)."""
@@ -177,7 +209,7 @@ class HealPhase(Model):
     """Take a region's faults back and wait until it follows the active one."""
 
     region: Literal["primary", "secondary"]
-    timeout: Duration = 600.0
+    timeout: Timeout = 600.0
 
 
 class _FaultBase(Model):
@@ -258,19 +290,19 @@ class Targets(Model):
 
     rto: Duration | None = None
     rpo: RpoTargets = RpoTargets()
-    split_brain_writes: Annotated[int, Field(ge=0)] | None = None
-    tasks_lost: Annotated[int, Field(ge=0)] | None = None
-    writes_lost: Annotated[int, Field(ge=0)] | None = None
-    tasks_duplicated: Annotated[int, Field(ge=0)] | None = None
+    split_brain_writes: Count | None = None
+    tasks_lost: Count | None = None
+    writes_lost: Count | None = None
+    tasks_duplicated: Count | None = None
     """How many tasks may have more than one side effect; none where it is not named."""
-    tasks_against_retries: Annotated[int, Field(ge=0)] | None = None
+    tasks_against_retries: Count | None = None
     """How many tasks may run again though their ``retries`` do not allow it; none where it is not named."""
 
 
 class AbortWhen(Model):
     """When going on would prove nothing or do harm."""
 
-    witness_unreachable: Duration | None = None
+    witness_unreachable: Annotated[Duration, Field(ge=1)] | None = None
 
 
 class Drill(Model):
@@ -287,35 +319,9 @@ class Drill(Model):
     fleet: FleetSpec = FleetSpec()
     probes: ProbeSpec = ProbeSpec()
     orchestrator: OrchestratorSpec = OrchestratorSpec()
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=PHASES_MOST)]
     targets: Targets = Targets()
     abort_when: AbortWhen = AbortWhen()
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        """A failback needs a failover before it; a heal needs something to heal."""
-        away = broken = False
-        for index, phase in enumerate(self.phases):
-            where = f"phases[{index}] ({phase.kind})"
-            if phase.kind == "load" and index:
-                raise ValueError(f"{where}: load comes first")
-            if phase.kind == "fault":
-                broken = True
-            if phase.kind in ("failover", "failback") and phase.spec.expect == "refused":
-                continue
-            if phase.kind == "failover":
-                if away:
-                    raise ValueError(f"{where}: the cluster has failed over already")
-                away = broken = True
-            if phase.kind == "failback":
-                if not away:
-                    raise ValueError(f"{where}: there is no failover before it")
-                away = False
-            if phase.kind == "heal" and not broken:
-                raise ValueError(f"{where}: there is no fault and no failover before it")
-        if self.phases[0].kind != "load":
-            raise ValueError("phases[0]: a drill begins with load; without it nothing can be lost")
-        return self
 
 
 def json_schema() -> str:

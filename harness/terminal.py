@@ -16,7 +16,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from harness.visible import visible
+from harness.quoting import visible
 
 
 class Tolerant:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from harness.measures.clocks import WAY_S
 from harness.measures.result import Result
-from harness.visible import visible
+from harness.quoting import visible
 from reports import charts, views, words
 from reports.meanings import meanings
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ class ApiOutageParameters(Parameters):
     site: Literal["primary", "secondary", "global"]
     services: tuple[Literal["rds", "s3", "iam", "route53", "secretsmanager", "kms", "monitoring"], ...] = (
         Field(min_length=1))
-    duration: Duration | None = Field(default=None, alias="for")
+    duration: Annotated[Duration, Field(ge=1)] | None = Field(default=None, alias="for")
     """After so long they answer again by themselves; otherwise when the site is healed."""
 
 

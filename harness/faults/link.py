@@ -7,15 +7,20 @@ outside both regions, for a link that only they have. The other direction stays 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from harness.durations import Duration, Rate
 from harness.environments.base import Environment
 from harness.faults.base import FaultFailed, Parameters
 
 End = Literal["primary", "secondary", "outside", "orchestrator", "users"]
+JOINED = frozenset(map(frozenset, (
+    ("primary", "secondary"), ("primary", "outside"), ("secondary", "outside"),
+    ("orchestrator", "primary"), ("orchestrator", "secondary"), ("orchestrator", "outside"),
+    ("users", "primary"), ("users", "secondary"))))
+"""Which ends a link joins; between others nothing passes that could be degraded."""
 
 
 class LinkParameters(Parameters):
@@ -23,8 +28,8 @@ class LinkParameters(Parameters):
 
     source: End = Field(alias="from")
     target: End = Field(alias="to")
-    cut: bool = False
-    delay: Duration = 0.0
+    cut: StrictBool = False
+    delay: Annotated[Duration, Field(gt=0)] = 0.0
     throttle: Rate | None = None
 
     @model_validator(mode="after")
@@ -33,6 +38,10 @@ class LinkParameters(Parameters):
             raise ValueError("say how the link degrades: cut: true, delay: 200ms or throttle: 1MiB/s")
         if self.source == self.target:
             raise ValueError("a link has two different ends")
+        if frozenset((self.source, self.target)) not in JOINED:
+            others = sorted(end for pair in JOINED if self.source in pair for end in pair - {self.source})
+            raise ValueError(f"no link joins {self.source} and {self.target}; from {self.source} there are links to"
+                             f" {', '.join(others)}")
         return self
 
 

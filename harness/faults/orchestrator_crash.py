@@ -14,20 +14,21 @@ from pydantic import Field, field_validator
 
 from harness.environments.base import Environment
 from harness.faults.base import FaultFailed, Parameters
+from harness.quoting import shown
 
-_POINT = re.compile(r"^[a-z][a-z-]*:(before|in|after)$")
+_POINT = re.compile(r"[a-z][a-z-]{0,60}:(before|in|after)")
 
 
 class OrchestratorCrashParameters(Parameters):
     """``{at: ["promote-database:before", "promote-database:in", "promote-database:after"]}``."""
 
-    at: tuple[str, ...] = Field(min_length=1)
+    at: tuple[str, ...] = Field(min_length=1, max_length=100)
 
     @field_validator("at")
     @classmethod
     def _are_points(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if wrong := [point for point in value if not _POINT.match(point)]:
-            raise ValueError(f"a point is a step and before, in or after ('inflate:in'), not {wrong[0]!r}")
+        if wrong := [point for point in value if not _POINT.fullmatch(point)]:
+            raise ValueError(f"a point is a step and before, in or after ('inflate:in'), not {shown(wrong[0])}")
         return value
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from harness.environments.base import Environment
 from harness.faults.base import FaultFailed, Parameters, Role
@@ -26,7 +26,7 @@ class PartitionParameters(Parameters):
         default="everything", alias="from")
     direction: Literal["both", "out", "in"] = "both"
     """``out``: what the region says is not heard; ``in``: it hears nothing."""
-    disrupts: bool = True
+    disrupts: StrictBool = True
     """Whether service is expected to be lost by it (then it sets t_fault)."""
 
     @property

@@ -14,9 +14,9 @@ from rich.text import Text
 from harness.cli import main
 from harness.live import LiveProgress, PlainProgress
 from harness.measures.interval import FAIL
+from harness.quoting import visible
 from harness.session import _summary
 from harness.terminal import Terminal
-from harness.visible import visible
 from tests.harness.measures.runs import outage
 
 EVIL = "[red]x[/red] :smile: \x1b]0;title\x07\x1b[2J\r\x9b31m\u202eabc\x00"
@@ -83,15 +83,27 @@ def test_no_message_can_look_like_the_verdict() -> None:
     assert [line for line in printed(console).splitlines() if line.startswith(("PASS", "FAIL "))] == ["FAIL   clean-up done"]
 
 
-@pytest.mark.parametrize("command", ["plan", "validate"])
-def test_a_drill_files_text_reaches_the_terminal_as_text(tmp_path: Path, command: str) -> None:
-    file = tmp_path / "drill.yaml"
-    title = r'"[red]\e]0;title\a\u202E"'
-    head = f"apiVersion: dr-drill/v1\nkind: Drill\nmetadata: {{name: x, title: {title}}}\n"
-    file.write_text(head + ("phases: [{load: {}}]\n" if command == "plan" else f"{title}: 1\nphases: [{{load: {{}}}}]\n"))
-    said = CliRunner().invoke(main, [command, str(file)], color=True).output
-    assert "[red]" in said
-    assert not set(said) & set("\x1b\x07\u202e")
+HEAD = "apiVersion: dr-drill/v1\nkind: Drill\nphases: [{load: {}}]\n"
+
+
+def said_of(file: Path, command: str, text: str) -> str:
+    file.write_text(text)
+    return CliRunner().invoke(main, [command, str(file)], color=True).output
+
+
+def test_brackets_in_a_title_are_brackets(tmp_path: Path) -> None:
+    said = said_of(tmp_path / "drill.yaml", "plan", HEAD + "metadata: {name: x, title: '[red]x[/red] :smile: x'}\n")
+    assert said.startswith("x: [red]x[/red] :smile: x\n")
+
+
+@pytest.mark.parametrize("command", ["plan", "validate", "run", "up"])
+@pytest.mark.parametrize("text", [
+    r'metadata: {name: x, title: "\e]0;title\a\u202E"}', r'metadata: {name: "\e[2J"}', r'"\e]0;title\a": 1',
+    r'metadata: {name: x, proves: ["\x9b2J"]}', "# \x9b\u202e"])
+def test_no_drill_file_can_steer_the_terminal(tmp_path: Path, command: str, text: str) -> None:
+    said = said_of(tmp_path / "drill.yaml", command, HEAD + text + "\n")
+    assert "drill.yaml:" in said
+    assert not set(said) & set("\x1b\x07\u202e\x9b")
 
 
 def test_what_a_report_says_reaches_the_terminal_as_text(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import random
 import sys
 from pathlib import Path
 
-from harness.environments.embedded.layout import write_private
+from harness.environments.embedded.private import write_private
 from wire.asgi import BodyLimit, server_config
 
 API_THREADS = 4

@@ -1,0 +1,53 @@
+"""What must hold of the loader whatever a file holds, for Hypothesis and for atheris alike."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+from harness import planning
+from harness.loader import InvalidDrill, LoadedDrill, parse_bytes
+from harness.plain_yaml import FAULTS_MOST
+from harness.quoting import INVISIBLE
+from harness.sizing import Machine
+
+SLOWEST_S = 1.0
+FILE = Path("x.yaml")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_OTHERS_WORDS = re.compile(r"Input should|instance of|validation error|Tuple|NoneType|<class|pydantic|[A-Z][a-z]+Spec\b")
+"""Words of the libraries that read a drill file, which no user knows."""
+
+
+class Wrong(AssertionError):
+    """The loader did what it must never do."""
+
+
+def check(data: bytes) -> LoadedDrill | InvalidDrill:
+    """Load and plan; every problem has a place inside the file, and its message is one line that can be shown.
+
+    Raises:
+        Wrong: when it does not hold, or took too long.
+    """
+    began = time.perf_counter()
+    found: LoadedDrill | InvalidDrill
+    try:
+        found = parse_bytes(data, FILE)
+    except InvalidDrill as refused:
+        found = refused
+    if (took := time.perf_counter() - began) > SLOWEST_S:
+        raise Wrong(f"took {took:.1f} s")
+    problems = found.problems if isinstance(found, InvalidDrill) else list(found.warnings)
+    if isinstance(found, LoadedDrill):
+        planning.describe(found, Machine(8000, 2))
+    elif not problems or len(problems) > 3 * FAULTS_MOST:
+        raise Wrong(f"{len(problems)} problems")
+    lines = [len(line) for line in _LINE_END.split(data.decode("utf-8", errors="replace"))]
+    for problem in problems:
+        if not 1 <= problem.line <= len(lines) or not 1 <= problem.column <= lines[problem.line - 1] + 1:
+            raise Wrong(f"{problem.line}:{problem.column} is outside of the file")
+        if INVISIBLE.search(str(problem)) or "\n" in str(problem) or len(problem.message) > 1000:
+            raise Wrong(f"a message that cannot be shown on a line: {problem.message!r}")
+        if _OTHERS_WORDS.search(problem.message) and not _OTHERS_WORDS.search(data.decode("utf-8", errors="replace")):
+            raise Wrong(f"not in the user's words: {problem.message}")
+    return found
