@@ -6,12 +6,8 @@ import json
 import os
 import socket
 import struct
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from harness.environments.embedded.layout import environments_root, leases_root
-from harness.environments.embedded.processes import processes_in
 
 LISTEN, UNCONNECTED = "0A", "07"
 
@@ -24,8 +20,6 @@ class Inventory:
     run: Path | None = None
     """The run directory that it serves."""
     paths: list[str] = field(default_factory=list)
-    shared: list[str] = field(default_factory=list)
-    """Directories that every user of the machine shares with drills: they may be listed."""
     listeners: list[tuple[str, int]] = field(default_factory=list)
     """TCP: address and port."""
     datagrams: list[tuple[str, int]] = field(default_factory=list)
@@ -41,7 +35,7 @@ def take(directory: Path) -> Inventory:
     state = _state(directory)
     if state.get("run"):
         made.run = Path(state["run"])
-    made.processes = sorted(processes_in(directory) | _family(state.get("owner")))
+    made.processes = sorted(_marked(directory) | _family(state.get("owner")))
     inodes = set().union(*map(_inodes, made.processes)) if made.processes else set()
     for table in ("tcp", "tcp6"):
         made.listeners += _ends(table, LISTEN, inodes)
@@ -49,10 +43,8 @@ def take(directory: Path) -> Inventory:
         made.datagrams += _ends(table, UNCONNECTED, inodes)
     made.unix = _unix(inodes)
     made.segments = _segments(set(made.processes))
-    made.shared = [str(leases_root())]
-    roots = [directory, environments_root(), leases_root(), *Path(tempfile.gettempdir()).glob("dr-drill*")]
-    roots += [made.run] if made.run is not None else []
-    own = {path for root in roots for path in _below(root, others=directory.parent)}
+    roots = [directory.parent.parent, *([made.run] if made.run is not None else [])]
+    own = {path for root in roots for path in _below(root, directory)}
     own |= {path for pid in made.processes for path in _open_for_writing(pid)}
     made.paths = sorted(own)
     return made
@@ -63,6 +55,20 @@ def _state(directory: Path) -> dict[str, str | int]:
         return dict(json.loads((directory / "environment.json").read_text()))
     except (OSError, ValueError):
         return {}
+
+
+def _marked(directory: Path) -> set[int]:
+    """Processes that have the environment's mark, or work below its directory."""
+    found, mark = set(), f"={directory}:".encode()
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            place = os.readlink(f"/proc/{entry}/cwd")
+            if place == str(directory) or place.startswith(f"{directory}/") or (
+                    mark in Path(f"/proc/{entry}/environ").read_bytes()):
+                found.add(int(entry))
+        except OSError:
+            continue
+    return found
 
 
 def _family(owner: object) -> set[int]:
@@ -82,13 +88,13 @@ def _family(owner: object) -> set[int]:
     return family
 
 
-def _below(root: Path, others: Path) -> set[str]:
-    """A place and all that is in it, but for other environments."""
+def _below(root: Path, directory: Path) -> set[str]:
+    """A place and all that is in it, but for what is in other environments."""
     found = {str(root)} if os.path.lexists(root) else set()
     for place, directories, files in os.walk(root):
-        if Path(place) == others:
-            directories[:] = [name for name in directories if root == others / name or root.is_relative_to(others / name)]
         found.update(f"{place}/{name}" for name in (*directories, *files))
+        if Path(place).name == directory.parent.name:
+            directories[:] = [name for name in directories if Path(place, name) == directory]
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from kubernetes import client as kubernetes_client
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import new_client_from_config
+from kubernetes.config import ConfigException, new_client_from_config
 from urllib3.exceptions import HTTPError
 
 SECRET = re.compile("SECRET|PASSWORD|TOKEN|KEY|CONN")
@@ -25,7 +25,7 @@ def secrets_of(directory: Path) -> dict[str, str]:
     for role in ("primary", "secondary"):
         try:
             found |= _of_deployments(directory / f"kubeconfig-{role}", role)
-        except (ApiException, HTTPError, OSError):
+        except (ApiException, ConfigException, HTTPError, OSError):
             continue  # a region without power holds nothing that the other one does not
     return {name: value for name, value in found.items() if len(value) >= SHORTEST}
 
