@@ -67,7 +67,7 @@ def store(run: Path, book: Journal, table: str, name: str, write: Callable[[Path
     ``write`` is given a path to write to; ``name``: the file's name without suffix.
     """
     lines = run / DIRECTORY / f"{name}.jsonl"
-    lines.parent.mkdir(parents=True, exist_ok=True)
+    lines.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         write(lines)
         return store_lines(run, book, table, name, lines)
@@ -78,7 +78,7 @@ def store(run: Path, book: Journal, table: str, name: str, write: Callable[[Path
 def store_lines(run: Path, book: Journal, table: str, name: str, lines: Path) -> Path:
     """Keep a file of JSON lines that exists as Parquet, and put its rows and its hash into the journal."""
     path = run / DIRECTORY / f"{name}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     rows, unreadable = to_parquet(table, lines, path)
     book.append(EvidenceStored(file=path.name, table=table, sha256=sha256(path), rows=rows,
                                bytes=path.stat().st_size, unreadable=unreadable), durable=True)

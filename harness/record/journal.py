@@ -105,7 +105,7 @@ class Journal:
             CorruptJournal: when it was altered.
             OSError: when it cannot be written; of one that was to be begun nothing is left.
         """
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path = directory / FILE
         self._clock, self._mask = clock, mask
         self._lock = threading.Lock()

@@ -45,7 +45,8 @@ def take(directory: Path) -> Inventory:
     made.segments = _segments(set(made.processes))
     roots = [directory.parent.parent, *([made.run] if made.run is not None else [])]
     own = {path for root in roots for path in _below(root, directory)}
-    own |= {path for pid in made.processes for path in _open_for_writing(pid)}
+    # What its harness prints into was opened by whoever started it.
+    own |= {path for pid in made.processes for path in _open_for_writing(pid, given=3 if pid == state.get("owner") else 0)}
     made.paths = sorted(own)
     return made
 
@@ -98,11 +99,11 @@ def _below(root: Path, directory: Path) -> set[str]:
     return found
 
 
-def _open_for_writing(pid: int) -> set[str]:
-    """Files that a process writes, and shared memory that it maps, wherever they are."""
+def _open_for_writing(pid: int, given: int) -> set[str]:
+    """Files that a process writes, and shared memory that it maps, wherever they are; but for its first ones."""
     found = set()
     try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
+        for fd in (fd for fd in os.listdir(f"/proc/{pid}/fd") if int(fd) >= given):
             target = os.readlink(f"/proc/{pid}/fd/{fd}")
             flags = int(Path(f"/proc/{pid}/fdinfo/{fd}").read_text().split("flags:")[1].split()[0], 8)
             if target.startswith("/") and flags & os.O_ACCMODE and not target.startswith(("/dev/null", "/dev/pts", "/proc")):

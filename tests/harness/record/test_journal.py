@@ -231,3 +231,21 @@ def test_a_journal_that_was_altered_is_not_continued(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"ok":true', '"ok":false'))
     with pytest.raises(CorruptJournal):
         Journal(tmp_path)
+
+
+def test_a_run_directory_is_its_owners_alone_and_one_that_was_there_keeps_its_mode(tmp_path: Path) -> None:
+    Journal(tmp_path / "runs" / "new").close()
+    assert (tmp_path / "runs" / "new").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "runs" / "new" / "journal.jsonl").stat().st_mode & 0o777 == 0o600
+    there = tmp_path / "shared"
+    there.mkdir(mode=0o755)
+    there.chmod(0o755)
+    Journal(there).close()
+    assert there.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_is_half_a_character_does_not_stop_the_journal(tmp_path: Path) -> None:
+    book = Journal(tmp_path)
+    book.append(Check(name="n", ok=True, detail="an answer with \ud83d in it"))
+    book.close()
+    assert journal.read(tmp_path)[0]["detail"] == "an answer with ? in it"
