@@ -53,6 +53,9 @@ FENCE_S = 120.0
 """On top of the bound that a writer which cannot be reached is given to stop by itself."""
 PROMOTE_S = 300.0
 DNS_S = 1800.0
+CLEANUP_AFTER_S = 10.0
+"""The region that has just taken over is left alone for so long. By then whoever follows the move has seen that it
+ended, and does not take the cleanup's calls into the region that was left for the failover's own (XR-10)."""
 CLEANUP_S = 6 * 3600.0
 """How long the cleanup waits for a lost region to come back before it gives up."""
 PLANNED = ["quiesce", "provision-database-compute", "promote-database", "inflate", "move-dns"]
@@ -85,6 +88,7 @@ def failover(request_id: str) -> None:
 def cleanup(request_id: str) -> None:
     """Off the critical path: tidy the region that was left, once it is back."""
     request = the_request(request_id)
+    DBOS.sleep(CLEANUP_AFTER_S)
     remove_left_compute(request_id, request.source, request.target)
 
 
