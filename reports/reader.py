@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from harness.bounded import Unreadable, read_bytes
 from harness.measures.result import SCHEMA, Result
 
 FILE = "report.json"
+LARGEST = 256 << 20
+"""Bytes; at full size a report has a few MiB."""
 
 
 def read(run: Path) -> Result:
@@ -18,9 +23,18 @@ def read(run: Path) -> Result:
         ValueError: when it is not one, or another version of dr-drill wrote it.
     """
     path = run / FILE
-    found = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(read_bytes(path, LARGEST))
+    except Unreadable as error:
+        raise ValueError(f"{path} {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a report ({error}); 'drill report' makes it again") from error
     schema = found.pop("schema", None) if isinstance(found, dict) else None
     if schema != SCHEMA:
         raise ValueError(f"{path} is of schema {schema}, this version of dr-drill reads {SCHEMA}; "
                          "'drill report' makes it again from a run that this version can read")
-    return Result.model_validate(found)
+    try:
+        return Result.model_validate(found)
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, fault["loc"])) for fault in error.errors()[:3])
+        raise ValueError(f"{path} is not a whole report ({wrong}); 'drill report' makes it again") from error

@@ -9,6 +9,7 @@ are a list; what comes by the million is in columnar tables (see :mod:`harness.r
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -114,8 +115,8 @@ def load(run: Path) -> Evidence:
     tables = Tables()
     for file in listed:
         problems += _wrong_with(run / DIRECTORY, file, tables)
-    twice = {file.file for file in listed if [each.file for each in listed].count(file.file) > 1}
-    problems += [f"{run / DIRECTORY / name} was stored more than once" for name in sorted(twice)]
+    times = Counter(file.file for file in listed)
+    problems += [f"{run / DIRECTORY / name} was stored more than once" for name in sorted(times) if times[name] > 1]
     if problems:
         raise DamagedRecord(problems)
     gaps = [f"{file.unreadable} lines of {file.file} could not be read when it was stored"
@@ -139,7 +140,7 @@ def _open(run: Path, events: list[Recorded], listed: list[EvidenceStored], gaps:
             tables.view(table, found)
         tables.journal(run / journal.FILE)
     except duckdb.Error as error:
-        raise DamagedRecord([f"the evidence of {run} cannot be read: {error}"]) from error
+        raise DamagedRecord([f"the evidence of {run} cannot be read: {_line(error)}"]) from error
     return Evidence(events, tables, tuple(files["held"]), stored.get("links", 0) > 0, stored, tuple(gaps))
 
 
@@ -147,16 +148,16 @@ def _wrong_with(directory: Path, event: EvidenceStored, tables: Tables) -> list[
     path = directory / event.file
     if Path(event.file).name != event.file or (event.table == "access" and "-" not in event.file):
         return [f"{path} is not the name of an evidence file"]
-    if not path.is_file():
-        return [f"{path} is missing"]
     if event.table not in SCHEMAS:
         return [f"{path} holds a table that this version does not know: {event.table}"]
     try:
+        if not path.is_file():
+            return [f"{path} is missing"]
         if sha256(path) != event.sha256:
             return [f"{path} was changed after the run"]
         found = written(path, tables.db)
     except (OSError, duckdb.Error) as error:
-        return [f"{path} cannot be read: {error}"]
+        return [f"{path} cannot be read: {_line(error)}"]
     if found.format != FORMAT:
         return [f"{path} has format {found.format}, this version of dr-drill reads format {FORMAT}"]
     if not found.fits(event.table):
@@ -164,6 +165,11 @@ def _wrong_with(directory: Path, event: EvidenceStored, tables: Tables) -> list[
     if found.rows != event.rows:
         return [f"{path} has {found.rows} rows, and had {event.rows} when it was stored"]
     return []
+
+
+def _line(error: Exception) -> str:
+    """What a library says, on one line."""
+    return " ".join(str(error).split())[:500]
 
 
 def sha256(path: Path) -> str:

@@ -23,9 +23,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from harness.bounded import Unreadable, open_regular
 from harness.record.events import WORDS, Recorded
 
 FILE = "journal.jsonl"
@@ -34,6 +36,10 @@ FORMAT = 2
 HEAD = "journal"
 """The kind of the first record."""
 GENESIS = "0" * 64
+LONGEST = 16 << 20
+"""Bytes of a record: what DuckDB reads of a line at most. The longest holds the drill file."""
+FARTHEST_S = 1e11
+"""No clock of ours is farther from zero."""
 _TAIL = len(',"h":"') + 64 + len('"}\n')
 
 
@@ -258,8 +264,14 @@ def _chain(path: Path, without: Collection[str] = ()) -> Iterator[tuple[Event, s
     """Events with their hashes. Every line is checked; those of kinds in ``without`` are not parsed."""
     skipped = {kind.encode() for kind in without}
     previous = GENESIS
-    with path.open("rb") as source:
-        for number, raw in enumerate(source, 1):
+    try:
+        source = open_regular(path)
+    except Unreadable as error:
+        raise CorruptJournal(f"{path} {error}") from error
+    with source:
+        for number, raw in enumerate(iter(partial(source.readline, LONGEST + 1), b""), 1):
+            if len(raw) > LONGEST:
+                raise CorruptJournal(f"{path}:{number}: this line is longer than {LONGEST >> 20} MiB, and no record is")
             if not raw.endswith(b"\n"):
                 return
             body, digest = raw[:-_TAIL] + b"}", raw[-_TAIL + 6:-3].decode(errors="replace")
@@ -276,12 +288,29 @@ def _chain(path: Path, without: Collection[str] = ()) -> Iterator[tuple[Event, s
             if skipped and _kind(body) in skipped:
                 continue
             try:
-                line = json.loads(body)
-                del line["p"]
-                event = Event(line.pop("n"), line.pop("m"), line.pop("t"), line.pop("k"), line)
-            except (ValueError, KeyError) as error:
+                event = _event(body)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise CorruptJournal(f"{path}:{number}: this line is not a journal record") from error
             yield event, digest
+
+
+def _event(body: bytes) -> Event:
+    """The event of a line whose hash is right, which says nothing of who wrote it.
+
+    Raises:
+        ValueError, KeyError, TypeError, RecursionError: when it is none.
+    """
+    line = json.loads(body.decode())
+    del line["p"]
+    event = Event(line.pop("n"), line.pop("m"), line.pop("t"), line.pop("k"), line)
+    stamps = (event.monotonic, event.wall)
+    if not isinstance(event.number, int) or not isinstance(event.kind, str):
+        raise TypeError("a record has a number and a kind")
+    if not all(isinstance(stamp, (int, float)) and -FARTHEST_S < stamp < FARTHEST_S for stamp in stamps):
+        raise TypeError("a record has two times")
+    if b"\\u" in body:
+        json.dumps(line, ensure_ascii=False).encode()  # half of a surrogate pair can be escaped, and is no text
+    return event
 
 
 def _kind(body: bytes) -> bytes:
