@@ -122,6 +122,8 @@ def doctor(drill: Drill | None = None) -> tuple[bool, str]:
         checks.append((postgres.exists(), f"PostgreSQL at {postgres}", "run 'uv sync' again"))
     except PostgresError as error:
         checks.append((False, str(error), "run 'uv sync' again"))
+    if os.geteuid() == 0:
+        checks.append((True, "started by root: all but PostgreSQL runs as root too; an ordinary user will do", ""))
     lines = [("ok    " if ok else "FAIL  ") + what + ("" if ok else f"\n      {fix}")
              for ok, what, fix in checks]
     return all(ok for ok, _, _ in checks), "\n".join(lines)

@@ -55,6 +55,7 @@ def load_secrets(directory: Path) -> dict[str, str]:
 def make_certificates(directory: Path, block: Block, tokens: dict[str, str]) -> None:
     """A certificate authority, a certificate for each Kubernetes API, and kubeconfigs for both.
 
+    The directories of the sites are there already, each as private as it has to be.
     The API is reached directly by the observer and through a link by the orchestrator, so each
     certificate names both addresses; and each of the two has a token of its own.
     """

@@ -46,6 +46,8 @@ def test_every_caller_has_credentials_of_its_own(tmp_path: Path) -> None:
     made = make_secrets(tmp_path, Block(9))
     assert len(set(made.values())) == len(made)
     assert set(AWS_KEYS) < made.keys()
+    for site in ("primary", "secondary", "orchestrator"):
+        (tmp_path / "sites" / site).mkdir(parents=True)
     make_certificates(tmp_path, Block(9), made)
 
     def token(kubeconfig: Path) -> str:
