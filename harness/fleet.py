@@ -24,6 +24,7 @@ from harness.observers.probes import Target
 from harness.observers.seeds import NAME as SEED
 from harness.observers.seeds import seeds, unlike
 from harness.observers.settings import neutral, site_names
+from harness.observers.tokens import Tokens
 from harness.orchestrators.astro import AstroOrchestrator
 from harness.orchestrators.base import FleetMember, OrchestratorFailed
 from harness.record.tables import Tables
@@ -50,6 +51,7 @@ class Fleet:
         self._environment = environment
         self._names = [f"team-{index:02d}" for index in range(size)]
         self._passwords: dict[str, str] = {}
+        self._tokens = Tokens()
         self.members: list[FleetMember] = []
         self.ready = 0
         """How many were up when the orchestrator was last asked."""
@@ -168,6 +170,7 @@ class Fleet:
     def _seed_one(self, base: str, member: FleetMember) -> None:
         try:
             with self._api(base, member) as api:
+                self._tokens.keep(member.name, api.headers["authorization"].removeprefix("Bearer "))
                 for kind, seed in seeds(member.name).items():
                     answer = api.post(f"/api/v2/{kind}", json=seed)
                     if answer.is_error:
@@ -257,6 +260,8 @@ class Fleet:
             found = api.get(f"/api/v2/{kind}/{SEED}").raise_for_status().json()
             if wrong := unlike(seed, found):
                 return f"of its {kind}, {SEED} reads {wrong}"
+        if wrong := self._tokens.wrong(api, member.name):
+            return wrong
         return "" if _oldest_canary(api) else "no canary run from before"
 
     def _log_missing(self, api: httpx.Client) -> str:
