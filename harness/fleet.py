@@ -26,6 +26,7 @@ from harness.observers.probes import Target
 from harness.observers.seeds import NAME as SEED
 from harness.observers.seeds import seeds, unlike
 from harness.observers.settings import neutral, site_names
+from harness.observers.tokens import Tokens
 from harness.orchestrators.astro import AstroOrchestrator
 from harness.orchestrators.base import FleetMember, OrchestratorFailed
 from harness.record.tables import Tables
@@ -52,6 +53,7 @@ class Fleet:
         self._environment = environment
         self._names = [f"team-{index:02d}" for index in range(size)]
         self._passwords: dict[str, str] = {}
+        self._tokens = Tokens()
         self._variables = Variables()
         self.digest_key = secrets.token_hex(16)
         """Goes into the digests of what may be secret, so that nobody can try guesses against the evidence. It is never
@@ -178,6 +180,7 @@ class Fleet:
     def _seed_one(self, base: str, member: FleetMember) -> None:
         try:
             with self._api(base, member) as api:
+                self._tokens.keep(member.name, api.headers["authorization"].removeprefix("Bearer "))
                 for kind, seed in seeds(member.name).items():
                     answer = api.post(f"/api/v2/{kind}", json=seed)
                     if answer.is_error:
@@ -267,6 +270,8 @@ class Fleet:
             found = api.get(f"/api/v2/{kind}/{SEED}").raise_for_status().json()
             if wrong := unlike(seed, found):
                 return f"of its {kind}, {SEED} reads {wrong}"
+        if wrong := self._tokens.wrong(api, member.name):
+            return wrong
         return "" if _oldest_canary(api) else "no canary run from before"
 
     def _log_missing(self, api: httpx.Client) -> str:

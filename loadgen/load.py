@@ -76,7 +76,7 @@ class LocustUsers:
         new = path.with_suffix(".new")
         fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "w") as sink:
-            json.dump({**config, "workers": max(1, self.workers.count)}, sink)
+            json.dump({**config, "workers": max(1, self.workers.count), "master_key": self._master_key()}, sink)
         os.replace(new, path)
         # Every worker gets as many users as the largest share; those without a Deployment idle.
         parts = max(1, self.workers.count)
@@ -90,6 +90,14 @@ class LocustUsers:
                            "--master-bind-port", str(port), "--expect-workers", str(self.workers.count)])
         for _ in range(self.workers.here):
             self._start(path, ["--worker", "--master-host", host, "--master-port", str(port)])
+
+    def _master_key(self) -> str | None:
+        """The key by which workers know their master, and it them; None without workers: then nobody listens."""
+        if not self.workers.count:
+            return None
+        from loadgen.locked import make_keys  # ZeroMQ is needed with workers only
+
+        return make_keys(self.directory)
 
     def _start(self, config: Path, arguments: Sequence[str]) -> None:
         with self.log.open("ab") as sink:

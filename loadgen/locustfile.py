@@ -28,13 +28,17 @@ from airflow_client import client as airflow
 from airflow_client.client.api import DagRunApi, DagStatsApi
 from airflow_client.client.rest import ApiException
 from locust import User, constant_pacing, events, task
+from locust.rpc import zmqrpc
 from urllib3.exceptions import HTTPError
 
 from harness.names import NameCache
+from loadgen.locked import lock
 from loadgen.shapes import BY_DAG, SHAPES, Shape
 from loadgen.witness import WitnessClient
 
 CONFIG: dict[str, Any] = json.loads(Path(os.environ["DR_DRILL_LOAD"]).read_text())
+if CONFIG.get("master_key"):
+    lock(zmqrpc, CONFIG["master_key"], Path(os.environ["DR_DRILL_LOAD"]).parent)  # before Locust makes a socket
 PACE_S = max(3.0, len(CONFIG["deployments"]) / 3)
 """Seconds between two looks of a user: at most some three requests a second over the whole fleet."""
 HEADROOM = 1.25

@@ -16,6 +16,7 @@ import asyncio
 from typing import Any
 
 import uvicorn
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -143,7 +144,11 @@ class BodyLimit:
                 begun = True
                 await send(message)
 
-        await self._app(scope, counting, sending)
+        try:
+            await self._app(scope, counting, sending)
+        except ClientDisconnect:
+            if not refused:
+                raise
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = JSONResponse(

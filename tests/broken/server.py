@@ -212,6 +212,19 @@ def other_key() -> None:
 
 
 @sabotage
+def other_signature() -> None:
+    """The second region signs with a key of its own: whoever was logged in is not any more (XR-20)."""
+    original, key = manifests.secrets_for, Fernet.generate_key().decode() * 2
+
+    def secrets_for(config: Any, deployment: Any, variant: Any) -> dict[str, str]:
+        found = original(config, deployment, variant)
+        away = variant.region.name == config.secondary.name
+        return {**found, "AIRFLOW__API_AUTH__JWT_SECRET": key} if away else found
+
+    replace(manifests, "secrets_for", secrets_for)
+
+
+@sabotage
 def no_scheduler() -> None:
     """Only API servers are inflated in the second region: nothing runs what was interrupted (XR-22)."""
     original = manifests._workload

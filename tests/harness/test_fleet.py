@@ -27,6 +27,8 @@ class Deployments:
     def __init__(self) -> None:
         self.stored: dict[tuple[str, str], dict[str, Any]] = {}
         self.refuse: tuple[str, str] = ("", "")
+        self.takes_any = False
+        """Whether any token is as good as another."""
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -46,6 +48,10 @@ class Deployments:
                 deployment = self.headers["host"].split(".")[0]
                 if "taskInstances" in self.path:
                     self.answer(200, {"task_instances": [{"dag_run_id": "r"}]})
+                    return
+                if "limit=" in self.path:
+                    known = outer.takes_any or self.headers["authorization"] == f"Bearer token of {deployment}"
+                    self.answer(200 if known else 403, {})
                     return
                 *_, kind, name = self.path.split("/")
                 found = outer.stored[deployment, kind]
@@ -139,6 +145,16 @@ def test_what_was_put_there_is_found_again(fleet: Fleet, deployments: Deployment
     fleet.seed()
     monkeypatch.setattr(Fleet, "_log_missing", lambda *_: "")
     assert fleet.carried_over("secondary")[0]
+
+
+def test_deployments_that_take_each_others_tokens_are_found_out(
+    fleet: Fleet, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.seed()
+    monkeypatch.setattr(Fleet, "_log_missing", lambda *_: "")
+    deployments.takes_any = True
+    assert fleet.carried_over("secondary") == (
+        False, "team-00: it takes a token that another Deployment issued: they share a key")
 
 
 @pytest.mark.parametrize(("kind", "field", "value"), [

@@ -151,7 +151,7 @@ class Asks:
     def prober(self) -> None:
         async def ask() -> None:
             prober = Prober({"targets": [], "interval": 1, "port": self.port, "dns": ["127.0.0.1", 1]})
-            prober._names.address = lambda _: "127.0.0.1"  # type: ignore[method-assign]
+            prober._names.address = lambda _: "127.0.0.1"  # type: ignore[assignment, method-assign]
             target = Target("t", "t.test", SECRET)
             client = await prober._client(target)
             try:

@@ -6,7 +6,7 @@ Secrets are in the file (mode 0600), never in an argument list, where ``ps`` wou
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from harness.environments.embedded.addresses import Block, Caller, Service, Site
@@ -29,17 +29,17 @@ class SiteConfig:
     site: int
     region: str
     cluster_id: str
-    kube_token: str
-    control_token: str
-    aws_access_key: str
-    aws_secret_key: str
-    postgres_password: str
-    replication_password: str
-    kube_orchestrator_token: str = ""
-    kube_observer_token: str = ""
-    observer_control_token: str = ""
-    aws_orchestrator_key: str = ""
-    aws_observer_key: str = ""
+    kube_token: str = field(repr=False)
+    control_token: str = field(repr=False)
+    aws_access_key: str = field(repr=False)
+    aws_secret_key: str = field(repr=False)
+    postgres_password: str = field(repr=False)
+    replication_password: str = field(repr=False)
+    kube_orchestrator_token: str = field(default="", repr=False)
+    kube_observer_token: str = field(default="", repr=False)
+    observer_control_token: str = field(default="", repr=False)
+    aws_orchestrator_key: str = field(default="", repr=False)
+    aws_observer_key: str = field(default="", repr=False)
     image_socket: str = ""
     """Where the node agent gets its warm Airflow process from."""
     simulated_head_delay: float = 0.0
