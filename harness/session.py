@@ -29,7 +29,7 @@ from harness.measures.interval import FAIL, INCONCLUSIVE, PASS
 from harness.record.evidence import DamagedRecord
 from harness.record.journal import CorruptJournal, Journal, JournalInUse, RunExists
 from harness.runner import FLEET_TIMEOUT_S, Runner
-from harness.teardown import Teardown
+from harness.teardown import Teardown, in_words
 from harness.terminal import say
 from loadgen.load import NO_WORKERS, Workers
 
@@ -144,7 +144,7 @@ def _take_down(console: Console, environment: EmbeddedPair, error: BaseException
     if error is None:
         say(console, "interrupted" + ("" if failed else "; everything was removed"))
         return ExitCode.ABORTED
-    explained = error.explain() if isinstance(error, EnvironmentFailed) else f"the harness failed: {error!r}"
+    explained = error.explain() if isinstance(error, EnvironmentFailed) else in_words(error)
     say(console, explained, "red")
     if logs.exists():
         say(console, f"logs: {logs}")
