@@ -243,6 +243,9 @@ def main() -> int:
     parser.add_argument("--phase", help="Only moments of this part.")
     parser.add_argument("--parts", help="Durations as JSON, instead of measuring them.")
     asked = parser.parse_args()
+    for name in ASKED:
+        # What nohup, or a shell in the background, had us ignore, the drill would ignore too, and rightly so.
+        signal.signal(signal.Signals[name], signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
     home = Path(tempfile.mkdtemp(prefix="drill-kill-"))
     home.chmod(0o711)
     parts: dict[str, float] = json.loads(asked.parts) if asked.parts else measure(home)
