@@ -240,8 +240,7 @@ class Story:
         """What the measures make of it, violations planted in a copy included."""
         from harness.selftest.planted import prove
 
-        evidence = self.evidence()
-        return evaluate(evidence, prove(evidence))
+        return evaluate(self.evidence(), prove)
 
     def tables(self, **snapshots: Facts) -> Tables:
         """The tables alone; ``snapshots``: instead of those of the story's transitions."""
@@ -275,7 +274,8 @@ class Story:
         made = Tables()
         for table, rows in self._rows(snapshots).items():
             made.fill(table, rows)
-        made.fill_journal([{"n": e.number, "t": e.wall, "k": e.kind, **e.data} for e in self.events])
+        made.fill_journal([{"n": e.number, "m": e.monotonic, "t": e.wall, "k": e.kind, **e.data}
+                           for e in self.events])
         return made
 
     def _rows(self, snapshots: Mapping[str, Facts]) -> dict[str, Facts]:

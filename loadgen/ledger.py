@@ -95,7 +95,7 @@ class Ledger:
     async def beat(self) -> None:
         """Tell the witness for ever that the region's writers are alive."""
         while True:
-            self._witness.tell(e="beat", r=self._region)
+            self._witness.tell(e="beat", r=self._region, n=time.monotonic_ns() // 1_000_000)
             await asyncio.sleep(BEAT_S)
 
     async def _write_forever(self, database: str) -> None:

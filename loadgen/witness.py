@@ -6,7 +6,8 @@ it heard it, to one file. What it holds is what the drill later looks for in the
 so it shares no process, database or network with either.
 
 A message is a list of records (dicts). Keys are short because there are millions of them:
-``e`` event (``try``, ``ack``, ``start``, ``effect``; ``beat``: a site's client says that it lives;
+``e`` event (``try``, ``ack``, ``start``, ``effect``; ``beat``: a site's client says that it lives, and in
+``n`` what its monotonic clock shows, in milliseconds;
 ``dropped``: a client gave up ``n`` records), ``s`` stream, ``d`` Deployment, ``r`` region of the sender,
 ``t`` the sender's wall-clock time, ``c`` the content (see ``loadgen.content``; of a task's start, its
 date in microseconds), ``cl`` the client's life and ``q`` the record's number in it, counted from 1

@@ -25,8 +25,7 @@ def write(run: Path) -> Result:
         OtherFormat: when another version of dr-drill wrote it.
         DamagedRecord: when the record is not what it was, with all that is wrong.
     """
-    evidence = evidences.load(run)
-    result = evaluate(evidence, prove(evidence))
+    result = evaluate(evidences.load(run), prove)
     _replace(run / FILE, as_json(result))
     _replace(run / PAGE, html.render(result))
     return result

@@ -5,6 +5,7 @@ clock that went another way than the monotonic one is a **step**, which is a gap
 receipt, so a site's clock is known against the witness's: its **offset** is what its fastest record shows (sent at
 t, received at w: the offset is at most w - t, and less by no more than the record's way). What sites' offsets
 differ by, from each other's and from the witness's, is added to the error of everything that compares times of two.
+A site's own clock is held against its monotonic one as well, by the beats of its client, which carry both.
 
 It does **not** say that a clock was right: only that the clocks of the run agreed with each other.
 """
@@ -26,8 +27,46 @@ WAY_S = 0.1
 """What a record may take on its way when everything is well; offsets are not told apart more finely."""
 
 
+BEATS_LEAST = 5
+"""The fastest of fewer beats may have been slow."""
+
+AWAY = """
+select wall, wall - monotonic - $base as off from probes
+where abs(wall - monotonic - $base) > $step + $slew * abs(monotonic - $since) order by wall limit 1"""
+SITE_STEPS = """
+with lives as (
+    select r, cl, max(t - n / 1000.0) - min(t - n / 1000.0) as moved, (max(n) - min(n)) / 1000.0 as span,
+           min(w - t) filter (not coalesce(late, false)) as least,
+           count(*) filter (not coalesce(late, false)) as beats
+    from witness where e = 'beat' and r is not null and n is not null group by r, cl),
+found as (
+    select r, moved from lives where moved > $step + $slew * span
+    union all
+    select r, max(least) - min(least) from lives where beats >= $enough group by r
+        having max(least) - min(least) > $step)
+select r, max(moved) as moved from found group by r order by r"""
+"""Within the life of a site's client by its monotonic clock, between two lives by the witness's."""
+
+
+def harness_steps(events: Sequence[Recorded], tables: Tables) -> list[str]:
+    """Where the harness's wall clock was set, in words."""
+    found = steps(events)
+    if found or not events:
+        return found
+    first = events[0]
+    return [f"the wall clock was {row['off']:+.1f} s off the monotonic one as the probe of {row['wall']:.3f} was told"
+            for row in tables.rows(AWAY, base=first.wall - first.monotonic, since=first.monotonic, step=STEP_S,
+                                   slew=SLEW)]
+
+
+def site_steps(tables: Tables) -> list[str]:
+    """The sites whose own clock was set during the run, in words."""
+    return [f"the clock of {row['r']} was set by {row['moved']:.1f} s during the run"
+            for row in tables.rows(SITE_STEPS, step=STEP_S, slew=SLEW, enough=BEATS_LEAST)]
+
+
 def steps(events: Sequence[Recorded]) -> list[str]:
-    """Where the wall clock was set, in words."""
+    """Where the wall clock was set between two events, in words."""
     found: list[str] = []
     for one, other in pairwise(events):
         moved = (other.wall - one.wall) - (other.monotonic - one.monotonic)

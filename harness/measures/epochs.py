@@ -78,12 +78,15 @@ def epochs(evidence: Evidence, fleet: Sequence[str], active: str, moves: Sequenc
 
 def _with_moves(told: list[Epoch], name: str, mine: Sequence[Move], first_written: _FirstWrites,
                 offsets: dict[str, float]) -> list[Epoch]:
-    """Each epoch with the transition that made it, and an inferred one where the database said nothing."""
+    """Each epoch with the transition that made it, and an inferred one where the database said nothing.
+
+    A system may move before it is asked: what begins after the fault belongs to the transition that answers it.
+    """
     found = told[:1]
     rest = told[1:]
     for index, move in enumerate(mine):
         until = mine[index + 1].asked if index + 1 < len(mine) else inf
-        own = next((e for e in rest if e.site == move.target and move.asked <= e.last and e.first < until), None)
+        own = next((e for e in rest if e.site == move.target and move.fault_asked <= e.last and e.first < until), None)
         if own is not None:
             rest.remove(own)
             found.append(Epoch(**{**vars(own), "move": move.index}))

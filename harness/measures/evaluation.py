@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.measures import (
     conservation,
     exposure,
@@ -18,6 +20,7 @@ from harness.measures import series as pictures
 from harness.measures.conservation import STREAMS, total
 from harness.measures.epochs import BEFORE
 from harness.measures.figures import Figures, MeasureFailed, compute, measured
+from harness.measures.history import History
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, Interval, percentile, worst
 from harness.measures.result import (
     Claim,
@@ -41,16 +44,19 @@ from harness.record.events import EnvironmentUp, FleetUp, LoadAtFault, PhaseEnde
 from harness.record.evidence import Evidence
 from harness.record.journal import FORMAT
 
+Prover = Callable[[History], Proof | None]
 
-def evaluate(evidence: Evidence, proof: Proof | None = None) -> Result:
+
+def evaluate(evidence: Evidence, prove: Prover = lambda _: None) -> Result:
     """The result of a run.
 
-    ``proof``: what the measures found of violations that were planted in a copy of this evidence
-    (:func:`harness.selftest.planted.prove`); one that was missed makes the run inconclusive. A measure that does not
+    ``prove``: says what the measures find of violations that it plants in a copy of this evidence
+    (:func:`harness.selftest.planted.prove`); one that is missed makes the run inconclusive. A measure that does not
     come to its end is named in the reasons, and the exit code is 4.
     """
     try:
         past = measured("history", lambda: history.of(evidence))
+        proof = prove(past)
         figures = compute(past)
         claims = measured("proofs", lambda: proofs.prove(past.started.proves, figures))
         outcome = measured("verdict", lambda: verdict.judge(figures, claims, proof))

@@ -9,11 +9,14 @@ It does **not** mean that something is wrong with the system under drill; it mea
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from harness.measures import clocks
 from harness.measures.history import History
 from harness.record.events import (
     Check,
     Cleanup,
+    CleanupIntent,
     Failure,
     FaultIntent,
     FaultOutcome,
@@ -31,6 +34,10 @@ from harness.record.events import (
     TeardownError,
     TriggerIntent,
 )
+from harness.record.evidence import Evidence
+
+LATER = (Cleanup, CleanupIntent, RunBroken, RunEnded)
+"""What may follow the end of a run: somebody removed what it had left."""
 
 
 def gaps(history: History) -> list[str]:
@@ -40,12 +47,16 @@ def gaps(history: History) -> list[str]:
     found += [f"teardown: {e.what}: {e.error}" for e in evidence.of(TeardownError)]
     if evidence.first(RunEnded) is None:
         found.append("the record does not end: the harness was stopped before its last word, or that was cut off")
+    elif after := _after_the_end(evidence):
+        found.append(f"the record goes on after its end: {', '.join(after)}")
     up = evidence.first(FleetUp)
     if evidence.first(RunBroken) is None and evidence.first(RunAborted) is None:
         found += _phases(history)
         if up is None:
             found.append("nobody wrote down that the fleet came up")
-    found += clocks.steps(evidence.events)
+        elif not up.deployments:
+            found.append("the fleet has no Deployment: there was nothing to drill")
+    found += clocks.harness_steps(evidence.events, history.tables) + clocks.site_steps(history.tables)
     if up is not None:
         found += _observed(history)
     if evidence.first(LoadStarted) is not None and evidence.first(LoadReached) is None:
@@ -60,6 +71,7 @@ def gaps(history: History) -> list[str]:
             found.append(f"{name}: the databases were not looked at after it had settled")
     kept = {e.snapshot for e in evidence.of(Looked)}
     looked = kept | {e.snapshot for e in evidence.of(Settled)}
+    found += _unasked(history) + _elsewhere(history)
     found += [f"nobody wrote down when the look {name} was taken" for name in evidence.snapshots if name not in looked]
     found += [f"the look {name} was taken, and what it saw is not in the evidence"
               for name in sorted(kept - set(evidence.snapshots))]
@@ -74,6 +86,35 @@ def gaps(history: History) -> list[str]:
     intents = len(evidence.of(FaultIntent))
     if intents and intents != len(evidence.of(FaultOutcome)):
         found.append("a fault was begun and nobody wrote down what came of it")
+    return found
+
+
+def _after_the_end(evidence: Evidence) -> list[str]:
+    """Kinds of what was written after the run had ended: only the clean-up may come later."""
+    end = evidence.of(RunEnded)[0].record
+    return sorted({e.KIND for e in evidence.events if e.record > end and not isinstance(e, LATER)})
+
+
+def _unasked(history: History) -> list[str]:
+    """Reigns that began and that no transition accounts for."""
+    found: dict[tuple[str, float], list[str]] = defaultdict(list)
+    for name, mine in history.epochs.items():
+        for epoch in mine[1:]:
+            if epoch.move is None:
+                found[epoch.site, round(epoch.began, 1)].append(name)
+    return [f"{site} became the writer of {len(names)} Deployments at {at:.1f}, and no transition asked for it"
+            for (site, at), names in sorted(found.items())]
+
+
+def _elsewhere(history: History) -> list[str]:
+    """Looks into a site at which no Deployment was to run."""
+    found = []
+    for look in history.looks:
+        expected = {next((m.target for m in reversed(history.moves)
+                          if name in m.deployments and m.accepted < look.began), history.active)
+                    for name in history.fleet}
+        if look.site and expected and look.site not in expected:
+            found.append(f"the look {look.snapshot} was taken at {look.site}, where no Deployment was to run")
     return found
 
 

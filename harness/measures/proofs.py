@@ -2,7 +2,7 @@
 
 Each proof is a function of the figures and of the checks in the journal, and says what its evidence is:
 **observed** (the database, the network, the servers' own logs, probes), or **the orchestrator's own word**, which
-shows what a system says of itself and no more. A claim that a drill names and that nothing here covers is
+shows what a system says of itself and no more, or both. A claim that a drill names and that nothing here covers is
 INCONCLUSIVE, and says so: naming is not proving. The numbers of a claim are in :mod:`harness.claims`.
 
 It does **not** mean that a claim holds in general: only that this run, of this size, did not contradict it.
@@ -18,7 +18,7 @@ from harness.measures import rpo, sequence
 from harness.measures.figures import Figures
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, Interval, slowest, worst
 from harness.measures.result import Claim, Loss
-from harness.measures.shown import OBSERVED, WORD, Shown
+from harness.measures.shown import OBSERVED, PARTLY, WORD, Shown
 from harness.record.events import Check, FaultOutcome, HealImage, LoadAtFault
 
 GUARD_S = 2.0
@@ -59,7 +59,7 @@ def _both(*proofs: Proof) -> Proof:
         shown = [each(figures) for each in proofs]
         sources = {s.source for s in shown}
         return Shown(worst([s.verdict for s in shown]), "; ".join(s.evidence for s in shown if s.evidence),
-                     OBSERVED if OBSERVED in sources else WORD)
+                     sources.pop() if len(sources) == 1 else PARTLY)
 
     return proof
 

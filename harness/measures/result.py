@@ -65,7 +65,7 @@ class Claim(Part):
     verdict: Verdict
     evidence: str
     source: str
-    """What the evidence is: ``observed``, or ``the orchestrator's own word``."""
+    """What the evidence is: ``observed``, ``the orchestrator's own word``, or in part this and in part that."""
 
 
 class Count(Part):

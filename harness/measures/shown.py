@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from harness.measures.interval import Verdict
 
 OBSERVED, WORD = "observed", "the orchestrator's own word"
+PARTLY = "observed in part, the rest is the orchestrator's own word"
 
 
 @dataclass(frozen=True)

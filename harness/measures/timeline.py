@@ -4,7 +4,8 @@
   its error. A transition belongs to the fault of *its own* outage: the first disrupting one before its request
   that had not been healed, nor answered by a transition that came to its end. Where there is none, the transition
   is planned, and its t_fault is its t_request.
-* **t_request**: when the orchestrator accepted the request.
+* **t_request**: when the orchestrator accepted the request. It may have begun to act as soon as that was sent: the
+  time between sending and acceptance is the error of a planned transition's t_fault.
 * **t_epoch**: when the new writer's reign began, by the database's own word (:mod:`epochs`).
 
 It does **not** mean: when somebody decided to fail over. The time a person or a monitor needs before the
@@ -105,11 +106,12 @@ def moves(evidence: Evidence, fleet: Sequence[str]) -> list[Move]:
         taken = [m.completed for m in found]
         settled = next((e for e in after if isinstance(e, Settled)), None)
         planned = fault is None if trigger.planned is None else trigger.planned and fault is None
+        sent = min(intent.wall, trigger.at) if intent else trigger.at
         seen = trigger.at if fault is None else fault.in_force
-        asked = seen if fault is None or fault.asked is None else min(fault.asked, fault.in_force)
+        asked = sent if fault is None else seen if fault.asked is None else min(fault.asked, seen)
         found.append(Move(
             index=index, kind=trigger.kind, source=trigger.source, target=trigger.target, deployments=deployments,
-            fault_asked=asked, fault_seen=seen, asked=intent.wall if intent else trigger.at, accepted=trigger.at,
+            fault_asked=asked, fault_seen=seen, asked=sent, accepted=trigger.at,
             planned=planned, settled=settled.wall if settled else None,
             completed=next((e for e in after if isinstance(e, TransitionCompleted) and e not in taken
                             and (e.deployments is None or set(e.deployments) == set(deployments))), None),

@@ -139,8 +139,8 @@ def _split(figures: Figures) -> Interval | None:
 
 
 def _tasks_lost(figures: Figures) -> Interval | None:
-    if figures.followed is None:
-        return None
+    if not figures.followed:
+        return None  # nobody looked, or no task was ever heard of
     return exactly(sum(task.outcome in ("lost", "stuck") for task in figures.followed))
 
 

@@ -59,7 +59,8 @@ BULK = {"probe", "sample"}
 """Kinds of journal events that are only ever read as tables."""
 JOURNAL_TABLES = {
     "probes": """
-        select (j->>'$.n')::bigint as n, j->>'$.d' as d, (j->>'$.sent')::double as sent,
+        select (j->>'$.n')::bigint as n, (j->>'$.t')::double as wall, (j->>'$.m')::double as monotonic,
+               j->>'$.d' as d, (j->>'$.sent')::double as sent,
                (j->>'$.ms')::double as ms, (j->>'$.late_ms')::double as late_ms,
                j->>'$.outcome' as outcome, j->>'$.address' as address, j->>'$.canary.run' as run,
                (j->>'$.canary.scheduled')::double as scheduled,

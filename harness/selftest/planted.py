@@ -25,6 +25,8 @@ from harness.record.evidence import Evidence
 from harness.record.tables import Tables
 
 WRITER = "planted/w"
+ELSEWHERE = "planted-elsewhere"
+"""A site and a Deployment that there are not."""
 SAMPLE = 200
 """Ledger rows, task instances and the like that are copied with the Deployment."""
 COPIED = ("witness", "held", "probes", "samples", "links", "access", "usage")
@@ -47,16 +49,15 @@ class Plot:
     canary: float
 
 
-def prove(evidence: Evidence) -> Proof | None:
+def prove(past: History) -> Proof | None:
     """Plant and look; None where there is nothing to plant in: no fleet, or no look.
 
     A measure that does not come to its end has not found what was planted, and is named.
     """
+    if not past.fleet or past.last_look is None:
+        return None
     try:
-        past = measured("history", lambda: history.of(evidence))
-        if not past.fleet or past.last_look is None or len(past.roles) < 2:
-            return None
-        found = measured("selftest", lambda: _planted(evidence, _plot(past)))
+        found = measured("selftest", lambda: _planted(past.evidence, _plot(past)))
     except MeasureFailed as error:
         found = [Planted(violation=f"any, for {error}", measure=error.measure, found=False)]
     return Proof(planted=found)
@@ -76,7 +77,7 @@ def _plot(past: History) -> Plot:
     assert last is not None
     name = past.fleet[0]
     site = past.site_at_end(name)
-    other = next(s for s in past.roles if s != site)
+    other = next((s for s in past.roles if s != site), ELSEWHERE)
     reigns = past.epochs[name]
     since = reigns[-1].last if reigns else 0.0
     return Plot(name, site, other, max(since + 0.001, last.began - 1.0), last.snapshot,
@@ -146,7 +147,7 @@ def _corrupted(tables: Tables, plot: Plot) -> None:
 
 def _misplaced(tables: Tables, plot: Plot) -> None:
     _written(tables, plot, 3, 1)
-    _row(tables, plot, 3, 1, d="planted-elsewhere")
+    _row(tables, plot, 3, 1, d=ELSEWHERE)
 
 
 def _phantom(tables: Tables, plot: Plot) -> None:

@@ -133,20 +133,18 @@ def check(run: Path) -> None:
     began = time.monotonic()
     from harness.measures import evaluate
     from harness.record import evidence
-    from harness.selftest.planted import prove
+    from tests.bench.prover import TimedProver
 
-    read = evidence.load(run)
-    proving = time.monotonic()
-    proof = prove(read)
-    proof_s = time.monotonic() - proving
-    result = evaluate(read, proof)
+    prover = TimedProver()
+    result = evaluate(evidence.load(run), prover)
+    proof = result.proof
     assert proof is not None
     assert result.tasks is not None
     fates, used = result.fates["metadata"], resource.getrusage(resource.RUSAGE_SELF)
     window = result.transitions[0].rpo["metadata"].rpo
     print(json.dumps({
         "seconds": time.monotonic() - began, "cpu_s": used.ru_utime + used.ru_stime,
-        "rss_mib": used.ru_maxrss / 1024, "proof_s": proof_s, "proven": all(p.found for p in proof.planted),
+        "rss_mib": used.ru_maxrss / 1024, "proof_s": prover.seconds, "proven": all(p.found for p in proof.planted),
         "acknowledged": fates.acknowledged, "unknown": fates.unknown, "lost": fates.lost,
         "corrupted": fates.corrupted, "misplaced": fates.misplaced, "phantom": fates.phantom,
         "split": result.split_brain.database_writes.low, "duplicated": result.tasks.duplicated,

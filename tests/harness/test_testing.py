@@ -207,7 +207,7 @@ def test_a_story_on_disk_has_the_same_result(tmp_path: Path) -> None:
     from harness.selftest.planted import prove
 
     evidence = load(told().save(tmp_path / "run"))
-    saved, kept = evaluate(evidence, prove(evidence)), told().result()
+    saved, kept = evaluate(evidence, prove), told().result()
     assert saved.verdict == kept.verdict == "PASS"
     assert saved.model_dump() == kept.model_dump()
 

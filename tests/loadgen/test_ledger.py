@@ -1,6 +1,7 @@
 """The ledger writers, with a real PostgreSQL."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -68,4 +69,7 @@ def test_a_regions_writers_say_that_they_live_whether_they_can_write_or_not(
             each.cancel()
 
     asyncio.run(asyncio.wait_for(live(), 30))
-    assert told.records[:3] == [{"e": "beat", "r": "west"}] * 3
+    assert [{**record, "n": None} for record in told.records[:3]] == [{"e": "beat", "r": "west", "n": None}] * 3
+    clocks = [record["n"] for record in told.records[:3]]
+    assert clocks == sorted(clocks)
+    assert abs(clocks[-1] / 1000 - time.monotonic()) < 60

@@ -129,10 +129,10 @@ def test_what_is_lost_has_its_count_its_bound_and_examples(page: Page, failed: R
     loss = failed.transitions[1].rpo["metadata"]
     assert loss.lost == 10
     said = page.section("transition-2")
-    assert f"at least 111 s RPO of metadata: 10 lost of {loss.acknowledged}" in said
+    assert f"at least 110.8 s RPO of metadata: 10 lost of {loss.acknowledged}" in said
     assert "ledger 10" in said
     assert "team-01 row 90 of west/w" in said
-    assert "10 lost, at least 111 s" in page.section("deployments")
+    assert "10 lost, at least 110.8 s" in page.section("deployments")
     assert "lost a look does not show it, nor does the last one 10 0 0" in page.section("conservation")
 
 

@@ -24,7 +24,7 @@ from pydantic import TypeAdapter
 from urllib3.exceptions import HTTPError
 
 from harness.environments.base import EnvironmentFailed
-from harness.environments.embedded import contents, credentials
+from harness.environments.embedded import contents, credentials, removal
 from harness.environments.embedded.addresses import (
     AWS,
     GLOBAL_AWS,
@@ -41,12 +41,9 @@ from harness.environments.embedded.addresses import (
 )
 from harness.environments.embedded.components import PairComponents
 from harness.environments.embedded.layout import ROLES, PairSettings
-from harness.environments.embedded.ownership import Lock, Ownership, our_users, process_start
-from harness.environments.embedded.postgres import data_of
+from harness.environments.embedded.ownership import Lock, Ownership, process_start
 from harness.environments.embedded.private import make_directory, write_private
 from harness.environments.embedded.processes import reap
-from harness.environments.embedded.removal import remove
-from harness.environments.embedded.shared_memory import remove_left_by
 from harness.environments.embedded.site import SiteConfig
 from harness.environments.embedded.state import STARTING, UP, EnvironmentState
 from harness.lines import LinesClient
@@ -244,9 +241,7 @@ class EmbeddedPair(PairComponents):
         """SIGKILL to all processes of a region at once; bytes on its links are lost with it."""
         for name, component in self._components.items():
             component.killed = component.killed or name.endswith(f" {role}")
-        site = self.directory / "sites" / role
-        killed = self.ownership.kill(site)
-        remove_left_by(data_of(site), our_users())
+        killed = removal.kill(self.ownership, self.directory / "sites" / role)
         self._links({"reset": role})
         reap(c for name, c in self._components.items() if name.endswith(f" {role}"))
         return {"processes_killed": killed, "processes_left": len(self._living(role))}
@@ -307,7 +302,7 @@ class EmbeddedPair(PairComponents):
         """Stop and remove everything. Safe to call at any time, and again."""
         try:
             if self._ownership is not None:
-                remove(self._ownership)
+                removal.remove(self._ownership)
                 self._lock.remove()
         finally:
             reap(self._components.values())

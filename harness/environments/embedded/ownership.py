@@ -32,6 +32,7 @@ from pathlib import Path
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded.layout import ENVIRONMENTS, LOCKS, environments_root, make_root
 from harness.environments.embedded.private import UntrustedPlace, distrust, open_private, read_private
+from harness.environments.embedded.shared_memory import made_by, remove
 from harness.environments.embedded.state import EnvironmentState
 
 MARK = "DR_DRILL_ENVIRONMENT"
@@ -102,9 +103,11 @@ class Ownership:
 
         All are frozen first (SIGSTOP), looked for again until no new one appears, and only then
         killed, so that none can react to the death of another: that is what losing a region is.
+        What they have made in the kernel goes with them.
 
         Raises:
             EnvironmentFailed: when one is still alive after ``timeout`` seconds.
+            OSError: when the kernel keeps what one has made.
         """
         deadline = time.monotonic() + timeout
         frozen: dict[int, int] = {}
@@ -113,12 +116,15 @@ class Ownership:
             frozen |= fresh
             if time.monotonic() > deadline:
                 break
+        segments = made_by(set(frozen), our_users())
         _signal(frozen, signal.SIGKILL)
         while left := _alive(frozen) | self._find(below):
             _signal(left, signal.SIGKILL)
             if time.monotonic() > deadline:
                 raise EnvironmentFailed(f"processes {sorted(left)} did not die on SIGKILL")
             time.sleep(0.02)
+        for segment in segments:
+            remove(segment)
         return len(frozen)
 
     def _find(self, below: Path | None) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""How an environment is removed: its processes, what they left in the kernel, its directory.
+"""How an environment, or one site of it, is ended: its processes, what they left in the kernel, its directory.
 
 Each step is tried, whatever happened to the ones before it, and what could not be done is said at the end.
 """
@@ -8,12 +8,51 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from harness.environments.base import EnvironmentFailed
+from harness.environments.embedded import shared_memory
 from harness.environments.embedded.ownership import Ownership, our_users
 from harness.environments.embedded.postgres import data_of
 from harness.environments.embedded.private import remove_directory
-from harness.environments.embedded.shared_memory import remove_left_by
+
+
+class _Steps:
+    """Steps of which each is tried."""
+
+    def __init__(self) -> None:
+        self.failed: list[str] = []
+
+    def attempt(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except (OSError, EnvironmentFailed) as error:
+            self.failed.append(str(error))
+
+    def end(self, what: str) -> None:
+        if self.failed:
+            raise EnvironmentFailed(f"{what}: {'; '.join(self.failed)}")
+
+
+def kill(ownership: Ownership, site: Path | None = None) -> int:
+    """Kill an environment's processes, or those of one site, and remove what that leaves in the kernel; how many.
+
+    Raises:
+        EnvironmentFailed: saying what is left, and why.
+    """
+    killed, steps = 0, _Steps()
+
+    def kill_processes() -> None:
+        nonlocal killed
+        killed = ownership.kill(site)
+
+    steps.attempt(kill_processes)
+    # What living servers had made went with them; of dead ones it is known from what they wrote down.
+    for place in [site] if site is not None else _sites(ownership.directory):
+        if (left := shared_memory.left_by(data_of(place), our_users())) is not None:
+            steps.attempt(partial(shared_memory.remove, left))
+    steps.end("not all could be killed")
+    return killed
 
 
 def remove(ownership: Ownership) -> int:
@@ -24,32 +63,22 @@ def remove(ownership: Ownership) -> int:
     Raises:
         EnvironmentFailed: saying what is left, and why.
     """
-    failed: list[str] = []
-    killed = 0
+    killed, steps = 0, _Steps()
 
-    def attempt(act: Callable[[], object]) -> None:
-        try:
-            act()
-        except (OSError, EnvironmentFailed) as error:
-            failed.append(str(error))
-
-    def kill() -> None:
+    def kill_all() -> None:
         nonlocal killed
-        killed = ownership.kill()
+        killed = kill(ownership)
 
-    attempt(kill)
-    directory = ownership.directory
-    if _is_directory(ownership):
-        for site in sorted((directory / "sites").glob("*")):
-            attempt(partial(remove_left_by, data_of(site), our_users()))
-    attempt(partial(remove_directory, directory))
-    if failed:
-        raise EnvironmentFailed(f"{directory} could not be removed: {'; '.join(failed)}")
+    steps.attempt(kill_all)
+    steps.attempt(partial(remove_directory, ownership.directory))
+    steps.end(f"{ownership.directory} could not be removed")
     return killed
 
 
-def _is_directory(ownership: Ownership) -> bool:
+def _sites(directory: Path) -> list[Path]:
+    """The sites of an environment; none where its directory is not there, or a link."""
     try:
-        return stat.S_ISDIR(ownership.directory.lstat().st_mode)
+        real = stat.S_ISDIR(directory.lstat().st_mode)
     except OSError:
-        return False
+        return []
+    return sorted((directory / "sites").glob("*")) if real else []

@@ -1,16 +1,16 @@
 """The System V segments that killed PostgreSQL servers leave in the kernel.
 
-A server has a small one by which a second server of the same data directory would be noticed. Its number is in
-``postmaster.pid``; but that is a file, and numbers are used again. So a segment is removed only if the kernel itself
-says that it is what the file tells of: the same key, made by that server's process and by one of our users, and
-attached by nobody.
+A server has a small one by which a second server of the same data directory would be noticed. What a living server of
+ours has made is known to the kernel (:func:`made_by`). Of one that is dead, ``postmaster.pid`` tells the number; but
+that is a file, and numbers are used again. So a segment is taken for its only if the kernel itself says that it is
+what the file tells of: the same key, made by that server's process and by one of our users, and attached by nobody.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.environments.embedded.private import read_private
@@ -62,16 +62,21 @@ def left_by(data: Path, users: Set[int]) -> Segment | None:
     return segment
 
 
-def remove_left_by(data: Path, users: Set[int]) -> bool:
-    """Remove it; whether there was one.
+def made_by(processes: Set[int], users: Set[int]) -> list[Segment]:
+    """The segments that living processes of ours have made."""
+    return [segment for segment in segments().values()
+            if segment.creator in processes and segment.creator_user in users]
+
+
+def remove(segment: Segment) -> bool:
+    """Remove a segment, if it is still the one that was found and nobody is attached to it; whether it was there.
 
     Raises:
         OSError: when the kernel does not let us.
     """
-    segment = left_by(data, users)
-    if segment is None:
+    if segments().get(segment.identifier) != replace(segment, attached=0):
         return False
     library = ctypes.CDLL(None, use_errno=True)
     if library.shmctl(segment.identifier, REMOVE, None) != 0:
-        raise OSError(ctypes.get_errno(), f"shared-memory segment {segment.identifier} of {data} cannot be removed")
+        raise OSError(ctypes.get_errno(), f"shared-memory segment {segment.identifier} cannot be removed")
     return True

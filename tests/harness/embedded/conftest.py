@@ -17,10 +17,8 @@ import trustme
 
 from harness.environments.embedded import removal
 from harness.environments.embedded.addresses import AWS, KUBERNETES, LINKS, Block, BlockLease, Site
-from harness.environments.embedded.ownership import Ownership, our_users
-from harness.environments.embedded.postgres import data_of
+from harness.environments.embedded.ownership import Ownership
 from harness.environments.embedded.processes import Component, last_lines, reap, spawn
-from harness.environments.embedded.shared_memory import remove_left_by
 from harness.environments.embedded.site import SiteConfig
 
 TOKEN = "control-token"
@@ -110,8 +108,7 @@ class Sites:
 
     def kill(self, site: str) -> int:
         """Kill a site's processes; how many there were."""
-        count = self.ownership.kill(self.root / "sites" / site)
-        remove_left_by(data_of(self.root / "sites" / site), our_users())
+        count = removal.kill(self.ownership, self.root / "sites" / site)
         reap(c for n, c in self.components.items() if n.endswith(site))
         return count
 

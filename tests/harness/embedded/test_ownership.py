@@ -23,6 +23,7 @@ from harness.environments.embedded.ownership import (
     process_start,
 )
 from harness.environments.embedded.private import UntrustedPlace
+from harness.environments.embedded.shared_memory import made_by, segments
 from harness.environments.embedded.state import EnvironmentState
 from tests.harness.embedded.conftest import STRANGER, until
 
@@ -134,6 +135,16 @@ def test_postgresql_is_known_by_its_program_and_place_because_it_overwrites_its_
     server = start(owned.directory, {}, [str(program), "600"])
     start(tmp_path, {}, [str(program), "600"])  # somebody's own
     assert owned.processes() == {server.pid}
+
+
+def test_what_a_process_has_made_in_the_kernel_goes_with_it_though_no_file_tells_of_it(
+        owned: Ownership, start: Start) -> None:
+    make = "import ctypes, time; ctypes.CDLL(None).shmget(0, 64, 0o1600); time.sleep(600)"
+    server = start(owned.directory, owned.mark, [sys.executable, "-c", make])
+    (segment,) = until(lambda: made_by({server.pid}, {os.geteuid()}))
+    shutil.rmtree(owned.directory)
+    owned.kill()
+    assert segment.identifier not in segments()
 
 
 def test_a_process_that_has_taken_over_an_id_is_not_signalled(start: Start, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.environments.base import EnvironmentFailed
-from harness.environments.embedded import removal
+from harness.environments.embedded import removal, shared_memory
 from harness.environments.embedded.ownership import Ownership
 
 
@@ -41,8 +41,9 @@ def test_a_step_that_fails_keeps_none_from_being_done_and_is_said(
     def refuse(*_: object) -> None:
         raise OSError("the kernel does not let us")
 
-    monkeypatch.setattr(removal, "remove_left_by", refuse)
-    with pytest.raises(EnvironmentFailed, match="outage-1 could not be removed: the kernel does not let us"):
+    monkeypatch.setattr(shared_memory, "left_by", lambda *_: "a segment")
+    monkeypatch.setattr(shared_memory, "remove", refuse)
+    with pytest.raises(EnvironmentFailed, match=r"outage-1 could not be removed: .*the kernel does not let us"):
         removal.remove(Ownership.of(directory))
     assert process.wait(5) < 0
     assert not directory.exists()
@@ -50,7 +51,7 @@ def test_a_step_that_fails_keeps_none_from_being_done_and_is_said(
 
 def test_processes_that_cannot_be_killed_do_not_keep_the_directory(
         directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stuck(_: Ownership) -> int:
+    def stuck(_: Ownership, __: Path | None) -> int:
         raise EnvironmentFailed("processes [7] did not die on SIGKILL")
 
     monkeypatch.setattr(Ownership, "kill", stuck)

@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from harness.environments.embedded.shared_memory import REMOVE, left_by, remove_left_by, segments
+from harness.environments.embedded.shared_memory import REMOVE, left_by, made_by, remove, segments
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 US = {os.geteuid()}
@@ -46,37 +47,53 @@ def left(tmp_path: Path) -> Iterator[Left]:
 
 def test_what_a_server_has_left_is_removed(left: Left) -> None:
     left.says()
-    assert remove_left_by(left.data, US)
+    found = left_by(left.data, US)
+    assert found is not None
+    assert remove(found)
     assert not left.there
-    assert not remove_left_by(left.data, US)
+    assert not remove(found)
+    assert left_by(left.data, US) is None
 
 
 def test_what_another_process_has_made_is_left_alone(left: Left) -> None:
     left.says(server=left.maker + 1)
-    assert not remove_left_by(left.data, US)
-    assert left.there
+    assert left_by(left.data, US) is None
 
 
 def test_what_has_another_key_is_left_alone(left: Left) -> None:
     left.says(key=KEY + 1)
-    assert not remove_left_by(left.data, US)
-    assert left.there
+    assert left_by(left.data, US) is None
 
 
 def test_what_another_user_has_made_is_left_alone(left: Left) -> None:
     left.says()
-    assert not remove_left_by(left.data, {os.geteuid() + 1})
-    assert left.there
+    assert left_by(left.data, {os.geteuid() + 1}) is None
 
 
 def test_what_somebody_is_attached_to_is_left_alone(left: Left) -> None:
     left.says()
     LIBC.shmat.restype = ctypes.c_void_p
     place = LIBC.shmat(left.identifier, None, 0)
-    assert not remove_left_by(left.data, US)
+    (found,) = made_by({left.maker}, US)
+    assert found.attached == 1
+    assert left_by(left.data, US) is None
+    assert not remove(found)
     assert left.there
     LIBC.shmdt(ctypes.c_void_p(place))
-    assert remove_left_by(left.data, US)
+    assert remove(found)
+    assert not left.there
+
+
+def test_what_processes_of_ours_have_made_is_known_without_a_file(left: Left) -> None:
+    assert [found.identifier for found in made_by({left.maker}, US)] == [left.identifier]
+    assert made_by({left.maker + 1}, US) == []
+    assert made_by({left.maker}, {os.geteuid() + 1}) == []
+
+
+def test_a_segment_that_has_taken_over_a_number_is_left_alone(left: Left) -> None:
+    (found,) = made_by({left.maker}, US)
+    assert not remove(replace(found, creator=found.creator + 1))
+    assert left.there
 
 
 @pytest.mark.parametrize("text", ["", "x", "1\n2\n3\n4\n5\n6\nseven eight\n", "1\n2\n3\n4\n5\n6\n7\n", "-\n" * 8])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,3 +83,51 @@ def test_clocks_that_differ_are_a_gap(story: Story) -> None:
     told(story, "north", 0.40)
     assert sorted(gap for gap in story.result().gaps if "clock" in gap) == [
         f"the clock of {site} is off by 0.3 s against the others" for site in sorted(("north", "east"))]
+
+
+# -- clocks that are set and set back, and those of the sites ------------------------------------------------------
+
+
+def test_a_wall_clock_that_is_set_and_set_back_between_two_events_is_seen_in_the_probes(story: Story) -> None:
+    story.start("a")
+    story.probes(10, 50, "a")
+    story.events = [replace(event, wall=event.wall + 40) if event.kind == "probe" and 20 <= event.monotonic < 30
+                    else event for event in story.events]
+    story.event(60, "check", name="x", ok=True)
+    evidence = story.evidence()
+    assert clocks.steps(evidence.events) == []
+    assert [text[:33] for text in clocks.harness_steps(evidence.events, evidence.tables)] == ["the wall clock was +40.0 s off th"]
+
+
+def test_probes_whose_clocks_go_together_show_no_step(story: Story) -> None:
+    story.start("a")
+    story.probes(10, 50, "a")
+    evidence = story.evidence()
+    assert clocks.harness_steps(evidence.events, evidence.tables) == []
+
+
+def beats(story: Story, client: str, since: int, until: int, offset: float = 0.0, way: float = 0.02) -> None:
+    """What a site's client says of itself every 2 s, on a wall clock that is ahead by so much."""
+    story.witness += [{"e": "beat", "r": "west", "cl": client, "q": at, "n": at * 1000, "t": at + offset, "w": at + way}
+                      for at in range(since, until, 2)]
+
+
+@pytest.mark.parametrize("offset", [30.0, -30.0, 0.3])
+def test_a_sites_clock_that_is_set_in_the_middle_of_a_run_is_seen(story: Story, offset: float) -> None:
+    beats(story, "c", 10, 40)
+    beats(story, "c", 40, 60, offset)
+    assert clocks.site_steps(story.tables()) == [f"the clock of west was set by {abs(offset):.1f} s during the run"]
+
+
+@pytest.mark.parametrize("offset", [30.0, -30.0])
+def test_a_sites_clock_that_was_set_between_two_lives_of_its_client_is_seen(story: Story, offset: float) -> None:
+    beats(story, "c", 10, 40)
+    beats(story, "d", 50, 70, offset)
+    assert clocks.site_steps(story.tables()) == [f"the clock of west was set by {abs(offset):.1f} s during the run"]
+
+
+def test_a_site_whose_clock_goes_on_evenly_shows_no_step_however_slow_its_records_are(story: Story) -> None:
+    beats(story, "c", 10, 40)
+    beats(story, "c", 40, 60, way=20.0)
+    beats(story, "d", 62, 66, way=20.0)  # too few to tell
+    assert clocks.site_steps(story.tables()) == []

@@ -182,3 +182,40 @@ def test_after_a_failure_or_an_abort_no_further_phase_is_expected(kind: str, gap
     story.event(150, kind, reason="it failed")
     assert len(found(story)) == gap
     assert story.result().verdict != "PASS"
+
+
+# -- what does not fit together ----------------------------------------------------------------------------------------
+
+
+def test_a_reign_that_nobody_asked_for_is_a_gap() -> None:
+    story = outage("a", "b")
+    story.epoch(170, "west", 3)
+    assert found(story) == ["west became the writer of 2 Deployments at 170.0, and no transition asked for it"]
+
+
+def test_a_system_that_moves_between_the_fault_and_the_request_is_measured() -> None:
+    story = outage(told=False)
+    story.epoch(100.5, "east", 2)
+    assert found(story) == []
+    assert story.result().verdict == "PASS"
+
+
+def test_a_look_into_a_site_at_which_nothing_was_to_run_is_a_gap() -> None:
+    story = outage()
+    story.look(99, story.snapshots["settled-1"], site="east")
+    assert found(story) == ["the look before-2 was taken at east, where no Deployment was to run"]
+
+
+def test_a_record_that_goes_on_after_its_end_is_a_gap_unless_it_is_the_clean_up() -> None:
+    story = outage()
+    story.end(150)
+    story.event(160, "cleanup", outcome="done")
+    assert found(story) == []
+    story.event(170, "check", name="x", ok=True)
+    assert found(story) == ["the record goes on after its end: check"]
+
+
+def test_a_fleet_without_a_deployment_is_a_gap() -> None:
+    story = Story()
+    story.start()
+    assert "the fleet has no Deployment: there was nothing to drill" in found(story)

@@ -35,12 +35,12 @@ def test_a_fault_without_a_time_of_asking_has_no_error(story: Story) -> None:
     assert (found(story)[0].fault_asked, found(story)[0].fault_seen) == (100, 100)
 
 
-def test_without_a_fault_a_transition_is_planned_and_counted_from_when_it_was_accepted(story: Story) -> None:
+def test_without_a_fault_a_transition_is_planned_and_counted_from_its_request_between_sending_and_acceptance(story: Story) -> None:
     story.start("a")
     story.request(103, "east", "west", sent=99)
     move, = found(story)
     assert move.planned
-    assert (move.fault_asked, move.fault_seen, move.asked) == (103, 103, 99)
+    assert (move.fault_asked, move.fault_seen, move.asked) == (99, 103, 99)
 
 
 def test_without_its_intent_a_request_was_sent_when_it_was_accepted(story: Story) -> None:

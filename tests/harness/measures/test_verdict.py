@@ -379,7 +379,7 @@ def test_an_empty_record_is_no_pass() -> None:
 def test_a_measure_that_misses_what_was_planted_makes_the_run_inconclusive_and_is_named() -> None:
     planted = [Planted(violation="lost", measure="conservation", found=True),
                Planted(violation="stuck", measure="tasks", found=False)]
-    result = evaluate(outage().evidence(), Proof(planted=planted))
+    result = evaluate(outage().evidence(), lambda _: Proof(planted=planted))
     assert (result.verdict, result.gaps) == (
         "INCONCLUSIVE", ["the measure tasks does not see a planted violation: stuck"])
     assert result.proof is not None
@@ -478,3 +478,9 @@ def test_a_result_can_be_read_back() -> None:
     assert json.loads(text)["schema"] == results.SCHEMA
     assert json.loads(text)["exit_code"] == 0
     assert json.loads(text)["transitions"][0]["rto"]["censored"] is False
+
+
+def test_where_no_task_was_ever_heard_of_none_can_be_said_to_be_kept() -> None:
+    story = outage(targets={"tasks-lost": 0})
+    forget(story, "settled-1", lambda fact: fact["f"] == "ti")
+    assert of(story.result(), "tasks lost") == "INCONCLUSIVE"

@@ -63,7 +63,7 @@ def problems(run: Path) -> list[str]:
 
 
 def judged(evidence: Evidence) -> Result:
-    return evaluate(evidence, prove(evidence))
+    return evaluate(evidence, prove)
 
 
 def test_the_whole_run_is_whole(run: Path) -> None:

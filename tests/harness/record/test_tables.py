@@ -143,7 +143,7 @@ def test_a_table_that_was_made_is_replaced() -> None:
 def test_bulk_events_are_tables(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in [
-        {"n": 1, "t": 5.0, "k": "probe", "d": "a", "sent": 5.0, "ms": 7.0, "late_ms": 1.0, "outcome": "ok", "address": "x",
+        {"n": 1, "m": 1.5, "t": 5.0, "k": "probe", "d": "a", "sent": 5.0, "ms": 7.0, "late_ms": 1.0, "outcome": "ok", "address": "x",
          "canary": {"run": "c", "scheduled": 3.0, "ended": 4.0}},
         {"n": 2, "t": 6.0, "k": "probe", "d": "b", "sent": 6.0, "ms": 7.0, "late_ms": 1.0, "outcome": "failed"},
         {"n": 3, "t": 7.0, "k": "sample", "answered": 2, "states": {"running": 4},
@@ -152,9 +152,9 @@ def test_bulk_events_are_tables(tmp_path: Path) -> None:
     tables = Tables()
     tables.journal(path)
     assert tables.rows("select * from probes order by n") == [
-        {"n": 1, "d": "a", "sent": 5.0, "ms": 7.0, "late_ms": 1.0, "outcome": "ok", "address": "x", "run": "c",
+        {"n": 1, "wall": 5.0, "monotonic": 1.5, "d": "a", "sent": 5.0, "ms": 7.0, "late_ms": 1.0, "outcome": "ok", "address": "x", "run": "c",
          "scheduled": 3.0, "ended": 4.0},
-        {"n": 2, "d": "b", "sent": 6.0, "ms": 7.0, "late_ms": 1.0, "outcome": "failed"}]
+        {"n": 2, "wall": 6.0, "d": "b", "sent": 6.0, "ms": 7.0, "late_ms": 1.0, "outcome": "failed"}]
     assert tables.rows("select * from samples order by n") == [
         {"n": 3, "t": 7.0, "answered": 2, "running": 4, "lag_state": "streaming", "lag_s": 0.5, "lag_bytes": 9},
         {"n": 4, "t": 8.0, "answered": 0, "running": 0}]

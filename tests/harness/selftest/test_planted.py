@@ -19,7 +19,7 @@ ALL = {"lost", "corrupted", "misplaced", "phantom", "duplicated", "task duplicat
 
 
 def proven(story: Story) -> Proof:
-    found = planted.prove(story.evidence())
+    found = planted.prove(history.of(story.evidence()))
     assert found is not None
     return found
 
@@ -83,7 +83,7 @@ def test_without_a_fleet_or_a_look_there_is_nothing_to_plant_in(lacking: str) ->
     story.events = [event for event in story.events if event.kind != lacking]
     if lacking == "settled":
         story.snapshots.clear()
-    assert planted.prove(story.evidence()) is None
+    assert planted.prove(history.of(story.evidence())) is None
 
 
 def test_the_evidence_itself_stays_as_it_was() -> None:
@@ -91,7 +91,7 @@ def test_the_evidence_itself_stays_as_it_was() -> None:
     counts = [f"select count(*) from {table}" for table in planted.COPIED]
     before = [evidence.tables.value(count) for count in counts]
     schemas = evidence.tables.value("select count(*) from duckdb_schemas()")
-    planted.prove(evidence)
+    planted.prove(history.of(evidence))
     assert [evidence.tables.value(count) for count in counts] == before
     assert evidence.tables.value("select count(*) from duckdb_schemas()") == schemas
     assert evidence.tables.value("select current_schema()") == "main"
@@ -204,8 +204,11 @@ def test_a_measure_that_crashes_has_not_found_what_was_planted(
     def crash(*_: Any) -> None:
         raise ValueError("a bug")
 
+    past = history.of(outage().evidence())
     monkeypatch.setattr(module, name, crash)
-    found = proven(outage()).planted
+    proof = planted.prove(past)
+    assert proof is not None
+    found = proof.planted
     assert [(p.measure, p.found) for p in found] == [(measure, False)]
     assert "ValueError: a bug" in found[0].violation
 
@@ -216,7 +219,7 @@ def test_a_plant_that_cannot_be_planted_is_the_selftests_own_failure(monkeypatch
 
     monkeypatch.setattr(planted, "PLANTS", (crash,))
     evidence = outage().evidence()
-    found = planted.prove(evidence)
+    found = planted.prove(history.of(evidence))
     assert found is not None
     assert [(p.measure, p.found) for p in found.planted] == [("selftest", False)]
     assert evidence.tables.value("select current_schema()") == "main"

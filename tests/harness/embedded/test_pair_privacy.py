@@ -1,0 +1,133 @@
+"""What another user of the machine can see of an environment: that there may be some."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.environments.base import EnvironmentFailed
+from harness.environments.embedded import credentials
+from harness.environments.embedded.addresses import Block
+from harness.environments.embedded.environment import FIRST_GROUP, EmbeddedPair
+from harness.environments.embedded.layout import PairSettings, environments_root
+from harness.environments.embedded.ownership import environments, held, unprivileged_user
+from harness.environments.embedded.postgres import PostgresMember
+from tests.harness.embedded.conftest import STRANGER, as_user
+
+
+@pytest.fixture
+def pair(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedPair]:
+    """A pair with all that is made before its first process, of a caller whose own files everybody may change."""
+    home = tmp_path_factory.mktemp("home")
+    for above in (home, *home.parents[:3]):  # pytest's own directories let nobody through
+        if above.owner() == home.owner() and "pytest" in str(above):
+            above.chmod(0o711)
+    monkeypatch.setenv("DR_DRILL_HOME", str(home))
+    before = os.umask(0)
+    made = EmbeddedPair("outage-1", PairSettings())
+    made._ownership, made._block = made._lock.make(), Block(9)
+    made._make_directories()
+    made._tokens = credentials.make_secrets(made.directory, made.block)
+    made._save_state("starting")
+    credentials.make_certificates(made.directory, made.block, made._tokens)
+    for role in ("primary", "secondary", "us-east-1", "image"):
+        made._site_config(role).save(made._site_directory(role) / "site.json")
+    yield made
+    os.umask(before)
+    made.down()
+
+
+def everything(directory: Path) -> Iterator[Path]:
+    yield directory
+    yield from directory.rglob("*")
+
+
+def test_nothing_of_an_environment_is_anybody_elses(pair: EmbeddedPair) -> None:
+    public = {"ca.crt", "kube.crt"}
+    for path in everything(pair.directory):
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        assert mode & 0o007 == 0 or path.name in public, f"{path} {mode:o}"
+        assert not path.is_file() or mode == 0o600 or path.name in public, f"{path} {mode:o}"
+
+
+@pytest.mark.parametrize("stranger", [STRANGER, 65534])
+def test_another_user_can_neither_list_nor_read_nor_reach_anything(pair: EmbeddedPair, stranger: int) -> None:
+    root = environments_root()
+    places = [str(path) for path in everything(root)]
+
+    def reached() -> list[str]:
+        return [path for path in places if os.access(path, os.R_OK) or os.access(path, os.W_OK)]
+
+    assert as_user(stranger, reached) == []
+    assert as_user(stranger, lambda: os.listdir(pair.directory)) == "PermissionError"
+    assert as_user(stranger, lambda: (pair.directory / "ca.crt").read_text()) == "PermissionError"
+
+
+def test_postgresql_reaches_its_own_directory_and_no_other(pair: EmbeddedPair) -> None:
+    site = pair.directory / "sites" / "primary"
+    if (user := unprivileged_user()) is None:
+        pytest.skip("only root runs PostgreSQL as another user")
+    member = PostgresMember(site / "postgres", host="127.9.1.5", port=5432, password="p",
+                            replication_password="r", source_host="127.0.0.1")
+    member._prepare_directory()
+    group = FIRST_GROUP + pair.block.number
+    assert member._as_user() == {"user": user, "group": group, "extra_groups": []}
+
+    def write() -> str:
+        (site / "postgres" / "there").write_text("t")
+        return "written"
+
+    assert as_user(user, write, group) == "written"
+    assert as_user(user, write) == "PermissionError"  # somebody else's program that has the same user
+    for private in (site / "site.json", pair.directory / "secrets.json"):
+        assert as_user(user, private.read_text, group) == "PermissionError"  # type: ignore[arg-type]
+
+
+def test_a_file_of_postgresqls_is_not_written_through_what_it_could_have_put_there(
+        pair: EmbeddedPair, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "precious").chmod(0o600)
+    member = PostgresMember(pair.directory / "sites" / "primary" / "postgres", host="127.9.1.5", port=5432,
+                            password="p", replication_password="r", source_host="127.0.0.1")
+    member._prepare_directory()
+    member.data.mkdir()
+    (member.data / "guard.conf").symlink_to(tmp_path / "precious")
+    (member.data / "mode.conf").hardlink_to(tmp_path / "precious")
+    member._configure()
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert (tmp_path / "precious").stat().st_uid == os.geteuid()
+    assert not (member.data / "guard.conf").is_symlink()
+
+
+def test_an_environment_is_held_from_before_it_is_there_until_it_is_gone(pair: EmbeddedPair) -> None:
+    assert held(pair.directory)
+    assert environments() == [pair.directory]
+    pair.down()
+    assert not held(pair.directory)
+    assert environments() == []
+    pair.down()  # and again
+
+
+def test_an_environment_that_never_was_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DR_DRILL_HOME", str(tmp_path))
+    EmbeddedPair("outage-2", PairSettings()).down()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bringing_up_where_somebody_else_was_first_is_one_line(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DR_DRILL_HOME", str(tmp_path))
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "dr-drill").symlink_to("theirs")
+    with pytest.raises(EnvironmentFailed, match="is a symbolic link") as failed:
+        EmbeddedPair("outage-2", PairSettings()).up()
+    assert "\n" not in str(failed.value)
+    assert list((tmp_path / "theirs").iterdir()) == []
+
+
+def test_what_is_written_of_an_environment_is_no_secret(pair: EmbeddedPair) -> None:
+    said = json.dumps(json.loads((pair.directory / "environment.json").read_text()))
+    assert [name for name, value in pair._tokens.items() if value in said] == []

@@ -1,0 +1,41 @@
+"""``drill doctor`` says what keeps drills from running here, and what to do about it."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import main
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DR_DRILL_HOME", str(tmp_path))
+    return tmp_path
+
+
+def doctor() -> tuple[int, list[str]]:
+    done = CliRunner().invoke(main, ["doctor"])
+    return done.exit_code, done.output.splitlines()
+
+
+def test_a_place_that_is_ours_alone_is_fine(home: Path) -> None:
+    _, lines = doctor()
+    assert f"ok    {home}/dr-drill is ours alone and can be written" in lines
+
+
+def test_a_place_where_somebody_else_was_first_is_said_with_what_to_do(home: Path) -> None:
+    (home / "theirs").mkdir()
+    (home / "dr-drill").symlink_to("theirs")
+    code, lines = doctor()
+    at = lines.index(f"FAIL  {home}/dr-drill is a symbolic link, which dr-drill never makes there")
+    assert lines[at + 1].strip() == "remove it, or set DR_DRILL_HOME"
+    assert code == 4
+
+
+def test_a_place_that_others_can_write_to_is_said(home: Path) -> None:
+    (home / "dr-drill").mkdir()
+    (home / "dr-drill").chmod(0o777)
+    code, lines = doctor()
+    assert any(line.startswith(f"FAIL  {home}/dr-drill can be written by other users") for line in lines)
+    assert code == 4
