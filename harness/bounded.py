@@ -28,7 +28,7 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         # Looked at before it is opened, because opening a device can have effects; and after, because
         # another may have taken its place. O_NONBLOCK: a pipe without a writer would be waited for.
-        _refuse_special(os.stat(path).st_mode)
+        _refuse_special(path.stat().st_mode)
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
@@ -36,13 +36,12 @@ def open_regular(path: Path) -> BinaryIO:
         raise Unreadable(f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # a NUL in the name
         raise Unreadable(f"cannot be read: {error}") from error
-    source = open(fd, "rb")
     try:
         _refuse_special(os.fstat(fd).st_mode)
     except Unreadable:
-        source.close()
+        os.close(fd)
         raise
-    return source
+    return os.fdopen(fd, "rb")
 
 
 def read_bytes(path: Path, most: int) -> bytes:

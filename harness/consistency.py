@@ -86,7 +86,8 @@ class _Course:
         """Go through all phases."""
         if self.drill.phases[0].kind != "load":
             self._refuse("a drill begins with load; without it nothing can be lost")
-        for self.at, phase in enumerate(self.drill.phases):
+        for at, phase in enumerate(self.drill.phases):
+            self.at = at
             self._take(phase)
         if self.active in self.out:
             self._doubt(f"the {self.active} region, where Airflow is to run, is without power to the end (since phase"
@@ -130,8 +131,8 @@ class _Course:
                          else "there is no failover before it")
             return
         if target in self.out:
-            self._refuse(f"the {target} region is without power since phase {self.out[target]}, so nothing can be moved"
-                         " there; heal it first, or say 'expect: refused'")
+            self._refuse(f"the {target} region is without power since phase {self.out[target]}, so nothing can be"
+                         " moved there; heal it first, or say 'expect: refused'")
         elif target in self.unseen:
             self._doubt(f"the orchestrator cannot reach the {target} region since phase {self.unseen[target]} and should"
                         " refuse to move there ('expect: refused')")

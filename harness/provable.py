@@ -104,4 +104,5 @@ def unprovable(drill: Drill) -> Iterable[tuple[int, str]]:
         if need is None:
             yield index, f"no drill can show {claim} yet (nothing looks for it); leave it out"
         elif not need.met(drill):
-            yield index, f"nothing in this drill could show {claim}; that takes {need.words}. Add it, or leave {claim} out"
+            yield index, (f"nothing in this drill could show {claim}; that takes {need.words}."
+                          f" Add it, or leave {claim} out")

@@ -46,7 +46,7 @@ from harness.record.events import (
 from harness.record.journal import Journal
 from harness.schema import Phase, SettlePhase
 from harness.stage import SLOW_POLL_S, Aborted, PhaseFailed, Stage
-from harness.teardown import Failed, Teardown
+from harness.teardown import Failed, Teardown, in_words
 from loadgen.ledger import BEAT_S
 from loadgen.load import NO_WORKERS, Workers
 
@@ -123,8 +123,8 @@ class Runner:
         else:
             # A full disk, an answer nobody expected, a bug: the drill has no result, and says why.
             trace = "".join(traceback.format_exception(error))
-            self._note(RunBroken(reason=f"the harness failed: {error!r}", trace=trace))
-            self._say(f"the harness failed: {error!r} (the trace is in {self.journal.path})")
+            self._note(RunBroken(reason=in_words(error), trace=trace))
+            self._say(f"{in_words(error)} (the trace is in {self.journal.path})")
 
     def _announce(self) -> None:
         fleet, spec = self.drill.fleet, self.drill

@@ -28,7 +28,7 @@ from harness.measures.interval import FAIL, INCONCLUSIVE, PASS
 from harness.record.evidence import DamagedRecord
 from harness.record.journal import CorruptJournal, Journal, JournalInUse, RunExists
 from harness.runner import FLEET_TIMEOUT_S, Runner
-from harness.teardown import Teardown
+from harness.teardown import Teardown, in_words
 from harness.terminal import Terminal, say
 from loadgen.load import NO_WORKERS, Workers
 
@@ -144,7 +144,7 @@ def _take_down(console: Terminal, environment: EmbeddedPair, error: BaseExceptio
     if error is None:
         say(console, "interrupted" + ("" if failed else "; everything was removed"))
         return ExitCode.ABORTED
-    explained = error.explain() if isinstance(error, EnvironmentFailed) else f"the harness failed: {error!r}"
+    explained = error.explain() if isinstance(error, EnvironmentFailed) else in_words(error)
     say(console, explained, "red")
     if logs.exists():
         say(console, f"logs: {logs}")

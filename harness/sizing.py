@@ -96,7 +96,33 @@ def _setting(fleet: FleetSpec, name: str) -> float:
 
 
 def _available_mib() -> int:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) // 1024
-    return 0
+    of_machine = next((int(line.split()[1]) // 1024 for line in Path("/proc/meminfo").read_text().splitlines()
+                       if line.startswith("MemAvailable:")), 0)
+    return min([of_machine, *left_by_groups()])
+
+
+GROUPS = (("memory.max", "memory.current", "inactive_file"),
+          ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"))
+"""Limit, use, and what of the use can be given back, of a control group of either version."""
+
+
+def left_by_groups(told: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[int]:
+    """What the control groups that this process is in (a container's, say) leave of memory, MiB."""
+    found = []
+    for line in told.read_text().splitlines() if told.exists() else []:
+        _, controllers, path = line.split(":", 2)
+        home = root / "memory" if controllers == "memory" else root
+        # Seen from within a container, its own group may be the root, whatever its path is called.
+        inner = home / path.lstrip("/")
+        for group in {home, inner, *(p for p in inner.parents if p.is_relative_to(home))}:
+            found += [max(0, left) for names in GROUPS if (left := _left_by(group, *names)) is not None]
+    return found
+
+
+def _left_by(group: Path, limit: str, used: str, spare: str) -> int | None:
+    try:
+        allowed, taken = int((group / limit).read_text()), int((group / used).read_text())
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such group, or one without a limit ("max")
+        return None
+    return (allowed - taken + int(stat.get(spare, 0))) // 2**20

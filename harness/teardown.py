@@ -46,3 +46,8 @@ class Teardown:
                 with contextlib.suppress(Exception):
                     self._told(failed[-1])
         return failed
+
+
+def in_words(error: BaseException) -> str:
+    """Why something came to a bad end, for people: what the system refuses is said by the system."""
+    return f"cannot go on: {error}" if isinstance(error, OSError) else f"the harness failed: {error!r}"

@@ -174,16 +174,27 @@ def test_after_a_kill_drill_down_leaves_nothing_and_another_run_is_untouched(hom
     killed = home.drill("run", file, "--output", "killed")
     other = home.drill("run", file, "--output", "other")  # two at once do not collide
     until(lambda: "environment.up" in home.kinds("killed"))
-    killed.kill()
-    killed.wait()
-    assert home.processes()
+    killed.kill()  # and nobody waits for it: a zombie has as little as a dead one
     assert home.finish("down") == 0
+    killed.wait()
     assert [e for e in home.environments if e.name.startswith("e2e-")] != []  # the other one's
     assert "its drill is running; left alone" in home.output
     salvaged = report(home, "killed")
     assert salvaged["broken"]
     assert salvaged["cleanup"] == "done"
     assert other.wait(600) == 0, home.output
+    assert home.environments == []
+    assert home.processes() == set()
+
+
+def test_an_up_that_is_terminated_while_it_starts_leaves_nothing_even_when_asked_twice(home: Home) -> None:
+    starting = home.drill("up", home.file(HEALTHY))
+    until(lambda: len(home.processes()) > 10)
+    starting.send_signal(signal.SIGTERM)
+    starting.send_signal(signal.SIGINT)
+    assert starting.wait(60) == 130
+    assert "everything was removed" in home.output
+    assert "Traceback" not in home.output
     assert home.environments == []
     assert home.processes() == set()
 

@@ -1,5 +1,7 @@
 """Whether a fleet fits a machine."""
 
+from pathlib import Path
+
 import pytest
 
 from harness import sizing
@@ -35,3 +37,34 @@ def test_the_largest_fleet_fits_and_one_more_deployment_does_not(machine: Machin
 def test_settings_that_look_less_often_need_less() -> None:
     rare = fleet(80, 1250, canary="60s", environment={sizing.IDLE_SLEEP: "30", sizing.HEARTBEAT: "120"})
     assert sizing.need(rare, PROBES).cores < sizing.need(fleet(80, 1250), PROBES).cores
+
+
+MIB = 2**20
+
+
+def group(directory: Path, limit: str, used: int, spare: int, version: int = 2) -> None:
+    """A control group's files."""
+    directory.mkdir(parents=True, exist_ok=True)
+    names = ("memory.max", "memory.current", "inactive_file") if version == 2 else (
+        "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    for name, text in zip((*names[:2], "memory.stat"), (limit, str(used), f"anon 7\n{names[2]} {spare}\n"), strict=True):
+        (directory / name).write_text(text)
+
+
+@pytest.mark.parametrize(("version", "line", "below"), [(2, "0::/ci/job", ""), (1, "4:memory:/ci/job", "memory")])
+def test_a_container_with_less_memory_than_its_machine_is_what_counts(
+    tmp_path: Path, version: int, line: str, below: str
+) -> None:
+    told, root = tmp_path / "told", tmp_path / "root"
+    told.write_text(f"9:cpu:/x\n{line}\n")
+    group(root / below / "ci" / "job", "max" if version == 2 else str(2**63), 0, 0, version)
+    group(root / below / "ci", str(4000 * MIB), 1500 * MIB, 500 * MIB, version)
+    assert min(sizing.left_by_groups(told, root)) == 3000
+
+
+def test_no_container_limits_nothing(tmp_path: Path) -> None:
+    assert sizing.left_by_groups(tmp_path / "none", tmp_path) == []
+
+
+def test_what_this_machine_has_is_known() -> None:
+    assert Machine.here().memory_mib > 100

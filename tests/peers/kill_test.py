@@ -36,6 +36,10 @@ DRILL = Path(__file__).with_name("kill_drill.yaml")
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL")
 ASKED = SIGNALS[:3]
 START, UP, LAUNCH, EVIDENCE, DOWN, REPORT = "start", "bring-up", "fleet", "evidence", "clean-up", "report"
+PASS, INCONCLUSIVE = 0, 3
+PHASES = 7
+RACE_S = 0.1
+"""So much later a signal may be heard than it was sent."""
 RUN_MOST_S, END_MOST_S = 900.0, 180.0
 
 
@@ -87,7 +91,7 @@ class Run:
         if event["k"] == "phase.started":
             self._phases += 1
             return f"{self._phases} {event['phase']}"
-        if event["k"] == "phase.ended" and event["phase"] == "settle" and self._phases == 7:
+        if event["k"] == "phase.ended" and self._phases == PHASES:
             return EVIDENCE
         return {"environment.intent": UP, "environment.up": LAUNCH, "cleanup.intent": DOWN,
                 "run.ended": REPORT}.get(event["k"])
@@ -104,19 +108,17 @@ class Run:
         for line in data[:whole].splitlines():
             yield json.loads(line)
 
-    def kinds(self) -> list[str]:
-        """The kinds of the events of its record."""
-        path = self.output / "journal.jsonl"
-        if not path.exists():
-            return []
-        return [json.loads(line)["k"] for line in path.read_text().splitlines() if line.endswith("}")]
+    def events(self) -> list[dict[str, Any]]:
+        """All events of its record, from the first on."""
+        self._read = 0
+        return list(self._events())
 
 
 def measure(home: Path) -> dict[str, float]:
     """How long each part of an undisturbed drill takes, seconds.
 
     Raises:
-        RuntimeError: when it does not pass, or leaves something.
+        RuntimeError: when it breaks, or leaves something.
     """
     before = Places(home).look()
     run = Run(home, "undisturbed")
@@ -127,7 +129,7 @@ def measure(home: Path) -> dict[str, float]:
         time.sleep(0.05)
     run.follow()
     left = run.places.look().since(before)
-    if run.process.returncode != 0 or left:
+    if run.process.returncode not in (PASS, INCONCLUSIVE) or left:
         raise RuntimeError(f"undisturbed: exit code {run.process.returncode}, left: {left}; see {run.log}")
     ends = [at for _, at in run.marks[1:]] + [time.monotonic()]
     return {part: end - at for (part, at), end in zip(run.marks, ends, strict=True)}
@@ -140,9 +142,9 @@ def disturb(home: Path, outcome: Outcome) -> None:
     while run.process.poll() is None and run.follow() != outcome.phase:
         time.sleep(0.01)
     while run.process.poll() is None and time.monotonic() < run.marks[-1][1] + outcome.after:
-        run.places.watch()
+        outcome.phase = run.follow()  # it may have gone on: no two runs are equally fast
         time.sleep(0.005)
-    sent = time.monotonic()
+    sent, at = time.monotonic(), time.time()
     run.process.send_signal(signal.Signals[outcome.signal])
     if outcome.twice:
         time.sleep(random.uniform(0, 0.5))
@@ -157,7 +159,7 @@ def disturb(home: Path, outcome: Outcome) -> None:
         outcome.wrong.append("did not end")
     outcome.seconds = time.monotonic() - sent
     outcome.left = run.places.look().since(before)
-    judge(run, outcome)
+    judge(run, outcome, at)
     if not outcome.wrong:
         shutil.rmtree(run.output, ignore_errors=True)
     else:
@@ -165,13 +167,18 @@ def disturb(home: Path, outcome: Outcome) -> None:
         run.drill("down", "--all").wait(END_MOST_S)
 
 
-def judge(run: Run, outcome: Outcome) -> None:
-    """What is wrong with what a run has left."""
+def judge(run: Run, outcome: Outcome, sent: float) -> None:
+    """What is wrong with what a run has left; ``sent``: wall time of the signal."""
     if outcome.left:
         outcome.wrong.append(f"left: {outcome.left}")
-    kinds = run.kinds()
-    whole = "run.ended" in kinds and not {"run.aborted", "run.broken"} & set(kinds)
-    allowed = {130} | ({0} if whole else set())
+    events = run.events()
+    kinds = [event["k"] for event in events]
+    ended = [event["t"] for event in events if event["k"] == "phase.ended"]
+    # A drill all of whose phases were over has its verdict, whatever comes afterwards.
+    whole = "run.ended" in kinds and len(ended) == PHASES and max(ended) < sent + RACE_S
+    if not whole and "run.ended" in kinds and not {"run.aborted", "run.broken"} & set(kinds):
+        outcome.wrong.append("the drill went on")
+    allowed = {130} | ({PASS, INCONCLUSIVE} if whole else set())
     if not kinds:
         # Before Python has come to our first line a signal ends it as it ends any program.
         allowed.add(-signal.Signals[outcome.signal].value)
@@ -187,7 +194,7 @@ def judge(run: Run, outcome: Outcome) -> None:
     if kinds:
         code = run.drill("report", str(run.output)).wait(END_MOST_S)
         outcome.verdict = f"report: {code}"
-        if code == 0 and not whole:
+        if code == PASS and not whole:
             outcome.wrong.append("the report of a drill that did not come to its end is PASS")
     else:
         outcome.verdict = "no record"
@@ -242,6 +249,9 @@ def main() -> int:
     parser.add_argument("--phase", help="Only moments of this part.")
     parser.add_argument("--parts", help="Durations as JSON, instead of measuring them.")
     asked = parser.parse_args()
+    for name in ASKED:
+        # What nohup, or a shell in the background, had us ignore, the drill would ignore too, and rightly so.
+        signal.signal(signal.Signals[name], signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
     home = Path(tempfile.mkdtemp(prefix="drill-kill-"))
     home.chmod(0o711)
     parts: dict[str, float] = json.loads(asked.parts) if asked.parts else measure(home)

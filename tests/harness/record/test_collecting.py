@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,8 @@ import pytest
 
 from harness.environments.base import Environment, Epoch
 from harness.record import collecting
-from harness.record.collecting import collect, copy_lines
+from harness.record import evidence as evidences
+from harness.record.collecting import EvidenceLost, collect, copy_lines
 from harness.record.events import EpochBegan, EvidenceStored, Gap
 from harness.record.evidence import Evidence, load
 from harness.record.journal import Journal
@@ -180,3 +182,37 @@ def test_a_long_file_is_copied_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
     source.write_text("0123456789\n" * 100)
     copy_lines(source, target)
     assert target.read_text() == source.read_text()
+
+
+# -- when something cannot be kept ------------------------------------------------------------------------------------
+
+
+def fail(*_: Any) -> Any:
+    raise ZeroDivisionError("a bug")
+
+
+def test_one_part_that_cannot_be_kept_costs_no_other(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts.link_log.write_text(text({"event": "connect", "t": 1.0}))
+    parts.witness_log.mkdir()
+    monkeypatch.setattr(parts, "epochs", fail)
+    book = Journal(tmp_path / "run")
+    with pytest.raises(EvidenceLost, match=r"epochs: a bug; witness: .*directory"):
+        collect(cast(Environment, parts), tmp_path / "run", book)
+    book.close()
+    assert load(tmp_path / "run").stored == {"links": 1}
+
+
+def test_a_collection_that_was_cut_off_is_continued(parts: Parts, tmp_path: Path) -> None:
+    parts._epochs = [Epoch(None, 1, "west", 1.0, 0.0, "log"), Epoch(None, 2, "east", 2.0, 0.0, "log")]
+    parts.witness_log.write_text(text({"e": "ack", "t": 1.0}))
+    parts.usage_log.write_text(text({"t": 1.0, "group": "airflow", "part": "x"}))
+    before = [EpochBegan(deployment=None, number=1, site="west", began=1.0)]
+    book = Journal(tmp_path / "run")
+    book.append(before[0])
+    evidences.store(tmp_path / "run", book, "witness", "witness", partial(copy_lines, parts.witness_log))
+    stored = EvidenceStored(file="witness.parquet", table="witness", sha256="")
+    collect(cast(Environment, parts), tmp_path / "run", book, [*before, stored])
+    book.close()
+    evidence = load(tmp_path / "run")
+    assert [e.number for e in evidence.of(EpochBegan)] == [1, 2]
+    assert evidence.stored == {"witness": 1, "usage": 1}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from harness.record import journal
 from harness.record.events import Check, Gap, Probe, RunEnded
-from harness.record.journal import FORMAT, CorruptJournal, Journal, OtherFormat
+from harness.record.journal import FORMAT, CorruptJournal, Journal, JournalInUse, OtherFormat, RunExists
 
 
 class Clock:
@@ -249,3 +251,105 @@ def test_what_is_half_a_character_does_not_stop_the_journal(tmp_path: Path) -> N
     book.append(Check(name="n", ok=True, detail="an answer with \ud83d in it"))
     book.close()
     assert journal.read(tmp_path)[0]["detail"] == "an answer with ? in it"
+
+
+# -- one writer ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_journal_is_not_written_over_another_one(tmp_path: Path) -> None:
+    before = write(tmp_path).read_bytes()
+    with pytest.raises(RunExists, match="holds a run already"):
+        Journal(tmp_path, new=True)
+    assert (tmp_path / journal.FILE).read_bytes() == before
+
+
+def test_a_journal_that_somebody_writes_is_nobody_elses(tmp_path: Path) -> None:
+    book = Journal(tmp_path)
+    with pytest.raises(JournalInUse, match="is being written by another process"):
+        Journal(tmp_path)
+    book.append(RunEnded())
+    book.close()
+    Journal(tmp_path).close()
+    assert kinds(tmp_path) == [(2, "run.ended")]
+
+
+def test_only_its_owner_reads_a_journal(tmp_path: Path) -> None:
+    book = Journal(tmp_path)
+    assert book.path.stat().st_mode & 0o777 == 0o600
+    book.close()
+
+
+def test_a_link_in_the_place_of_a_journal_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / journal.FILE).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        Journal(tmp_path / "run")
+    assert (tmp_path / "elsewhere").read_text() == ""
+
+
+def test_a_second_close_does_nothing_and_what_is_written_afterwards_is_refused(tmp_path: Path) -> None:
+    book = Journal(tmp_path)
+    book.close()
+    book.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        book.append(RunEnded())
+
+
+# -- a full disk ----------------------------------------------------------------------------------------------------------
+
+
+class Disk:
+    """Takes so many bytes more."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+        self.room, self._write = room, os.write
+        monkeypatch.setattr(journal.os, "write", self.write)
+
+    def write(self, fd: int, data: bytes) -> int:
+        if not self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        part = data[:self.room]
+        self.room -= len(part)
+        return self._write(fd, part)
+
+
+@pytest.mark.parametrize("room", [0, 1, 30])
+def test_a_record_for_which_there_is_no_room_is_not_there_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    book = Journal(tmp_path)
+    book.append(Gap(reason="before"))
+    disk = Disk(monkeypatch, room)
+    with pytest.raises(OSError, match="No space left"):
+        book.append(Gap(reason="lost"))
+    assert not journal.torn(tmp_path)
+    disk.room = 1000
+    book.append(Gap(reason="after"))
+    book.close()
+    assert [(e.number, e["reason"]) for e in journal.read(tmp_path)] == [(2, "before"), (3, "after")]
+
+
+def test_of_a_journal_that_could_not_be_begun_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Disk(monkeypatch, 20)
+    with pytest.raises(OSError, match="No space left"):
+        Journal(tmp_path, new=True)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    Journal(tmp_path, new=True).close()
+
+
+def test_a_record_that_an_interrupt_strikes_is_not_there_and_the_chain_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(fd: int) -> None:
+        raise KeyboardInterrupt
+
+    book = Journal(tmp_path)
+    monkeypatch.setattr(journal.os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        book.append(Gap(reason="lost"), durable=True)
+    monkeypatch.undo()
+    book.append(RunEnded())
+    book.close()
+    assert kinds(tmp_path) == [(2, "run.ended")]
