@@ -95,8 +95,14 @@ def given_up(tables: Tables) -> int:
 
 
 def blind(tables: Tables, until: float) -> float:
-    """The longest that a record took to the witness, of those that it had before anything was broken (seconds)."""
-    found = tables.value("""
-        select quantile_disc(w - t, 0.999) from witness
-        where e in ('ack', 'effect') and w < $until and not coalesce(late, false)""", until=until)
-    return max(BLIND_LEAST_S, float(found or 0.0))
+    """The longest that a record took to the witness, of those that it had before anything was broken (seconds).
+
+    One in a thousand may have taken longer. (A quantile of DuckDB's would hold all of them in memory.)
+    """
+    tables.db.execute("""
+        create or replace temp view delays as
+        select w - t as delay, w from witness where e in ('ack', 'effect') and not coalesce(late, false)""")
+    longer = int(tables.value("select count(*) from delays where w < $until", until=until)) // 1000
+    found = tables.rows("select delay from delays where w < $until order by delay desc limit 1 offset $longer",
+                        until=until, longer=longer)
+    return max(BLIND_LEAST_S, float(found[0]["delay"] if found else 0.0))
