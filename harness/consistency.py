@@ -134,8 +134,8 @@ class _Course:
             self._refuse(f"the {target} region is without power since phase {self.out[target]}, so nothing can be"
                          " moved there; heal it first, or say 'expect: refused'")
         elif target in self.unseen:
-            self._doubt(f"the orchestrator cannot reach the {target} region since phase {self.unseen[target]} and should"
-                        " refuse to move there ('expect: refused')")
+            self._doubt(f"the orchestrator cannot reach the {target} region since phase {self.unseen[target]} and"
+                        " should refuse to move there ('expect: refused')")
         elif (since := self.left.get(target)) is not None:
             self._unhealed(target, left_planned=since)
         if planned and self.active in self.out:

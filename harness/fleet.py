@@ -270,8 +270,8 @@ class Fleet:
             found = api.get(f"/api/v2/{kind}/{SEED}").raise_for_status().json()
             if wrong := unlike(seed, found):
                 return f"of its {kind}, {SEED} reads {wrong}"
-        if wrong := self._tokens.wrong(api, member.name):
-            return wrong
+        if strange := self._tokens.wrong(api, member.name):
+            return strange
         return "" if _oldest_canary(api) else "no canary run from before"
 
     def _log_missing(self, api: httpx.Client) -> str:

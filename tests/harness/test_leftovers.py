@@ -205,7 +205,7 @@ def test_a_signal_during_a_removal_lets_it_come_to_its_end_and_begins_no_other(
 def test_a_name_is_printed_as_it_is(home: Home, name: str) -> None:
     done = drill("down", "--", name)
     assert done.exit_code == 2
-    assert done.output == f"there is no environment {name} (drill status)\n".replace("\udcff", "\\udcff")
+    assert done.output == f"there is no environment {name} (drill status)\n".replace("\udcff", "�")
 
 
 def test_an_environment_with_a_strange_name_is_shown_and_removed(home: Home) -> None:

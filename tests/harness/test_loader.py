@@ -54,10 +54,10 @@ phases:
   - fault: {region-outage: {region: third}}
 """)
     assert found[0].startswith("x.yaml:3:12: metadata.name: must be lower case")
-    assert found[1].startswith("x.yaml:3:28: metadata.proves: no such claim: XR-99")
+    assert found[1].startswith("x.yaml:3:37: metadata.proves, item 1: no such claim: 'XR-99'")
     assert found[2].endswith("'concurent_tasks' is not a key here; did you mean 'concurrent_tasks'?")
     assert "30 is not a duration; write for example 30s" in found[3]
-    assert found[4].startswith("x.yaml:7:29: phases.1.fault.region-outage.region")
+    assert found[4].startswith("x.yaml:7:29: phase 2, fault.region-outage.region: must be 'primary' or 'secondary', not 'third'")
     assert len(found) == 5
 
 
@@ -65,8 +65,8 @@ phases:
     ("", "x.yaml:1:1: the file is empty"),
     ("a: [1", "x.yaml:1:6: "),
     (GOOD.replace("kind: Drill\n", ""), "x.yaml:1:1: 'kind' is missing"),
-    (GOOD + "  - failback:\n", "phases[1] (failback): there is no failover before it"),
-    (GOOD + "  - heal: {region: primary}\n", "phases[1] (heal): there is no fault and no failover before it"),
+    (GOOD + "  - failback:\n", "x.yaml:6:5: phase 2, failback: there is no failover before it"),
+    (GOOD + "  - heal: {region: primary}\n", "x.yaml:6:5: phase 2, heal: there is no fault and no failover before it"),
     (GOOD.replace("- load: {}", "- settle: {}"), "a drill begins with load"),
     (GOOD.replace("- load: {}", "- {load: {}, settle: {}}"), "a phase has exactly one key"),
     (GOOD + "  - fault: {}\n", "name exactly one fault of: api-outage, link, manual-drift"),

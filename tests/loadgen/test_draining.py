@@ -13,6 +13,7 @@ import pytest
 ENVIRONMENT = {
     "DR_DRILL_TASK_SECONDS": "10", "DR_DRILL_DEPLOYMENT": "team-00", "DR_DRILL_REGION": "west",
     "DR_DRILL_AWS_ENDPOINT": "http://aws", "DR_DRILL_WITNESS_HOST": "127.0.0.1", "DR_DRILL_WITNESS_PORT": "1",
+    "AWS_DEFAULT_REGION": "west", "AWS_ACCESS_KEY_ID": "of-the-west", "AWS_SECRET_ACCESS_KEY": "unused",
     "DR_DRILL_WITNESS_TOKEN": "t", "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
     "AIRFLOW__LOGGING__REMOTE_BASE_LOG_FOLDER": "s3://logs/a"}
 HOLD_S = 4.0
@@ -60,7 +61,7 @@ class World:
         for name, value in {
             "time": SimpleNamespace(monotonic=lambda: self.now, time=lambda: self.now),
             "EXECUTION_API": SimpleNamespace(transport=httpx.MockTransport(self._answer)),
-            "WitnessClient": witness, "boto3": SimpleNamespace(client=lambda *_, **__: s3),
+            "WitnessClient": witness, "aws_client": lambda *_, **__: s3,
             "task_seconds": lambda dag, *_: self.lengths[dag]}.items():
             monkeypatch.setattr(executor, name, value)
         self._task = executor.RunningTask

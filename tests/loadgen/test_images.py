@@ -29,6 +29,8 @@ def push(told: Told, store: Store, monkeypatch: pytest.MonkeyPatch, answers: lis
     """Push until there are no more answers to the question whether the region is the one to push in."""
     monkeypatch.setenv("IMAGE_BUCKET", "images-west")
     monkeypatch.setenv("AWS_ENDPOINT", "http://aws")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of-the-west")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "unused")
     monkeypatch.setattr(images, "EVERY_S", 0)
     monkeypatch.setattr(images, "LOOK_S", 0)
     pusher = ImagePusher("west", told)  # type: ignore[arg-type]
