@@ -10,7 +10,7 @@ import yaml
 
 from tests.e2e.conftest import Home
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.alone]
 DRILL = Path(__file__).parents[2] / "drills" / "full-scale.yaml"
 DEPLOYMENTS, TASKS = 16, 250
 FASTER = {
