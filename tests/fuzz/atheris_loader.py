@@ -2,7 +2,7 @@
 
 Needs the dependency group ``fuzz``: ``uv run --group fuzz python -m tests.fuzz.atheris_loader --minutes 60``.
 It begins with the kept corpus and the library's drills, and reports crashes, hangs (an input that takes more than a
-second) and growth of memory; after a finding it goes on until the time is over. Exit code 0: nothing was found.
+second of CPU time) and growth of memory; after a finding it goes on until the time is over. Exit code 0: nothing was found.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def main() -> int:
     while (left := until - time.monotonic()) > 1:
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.atheris_loader", "--child", f"-max_total_time={int(left)}",
-             "-timeout=1", "-rss_limit_mb=1024", "-max_len=16384", f"-dict={words}", f"-artifact_prefix={found}/",
+             "-timeout=20", "-rss_limit_mb=1024", "-max_len=16384", f"-dict={words}", f"-artifact_prefix={found}/",
              "-print_final_stats=1", str(work), *map(str, PLACES)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         memory = Memory(child.pid)

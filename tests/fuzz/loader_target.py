@@ -13,6 +13,7 @@ from harness.quoting import INVISIBLE
 from harness.sizing import Machine
 
 SLOWEST_S = 1.0
+"""Of CPU time: a busy machine is no fault of the loader's."""
 FILE = Path("x.yaml")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _OTHERS_WORDS = re.compile(r"Input should|instance of|validation error|Tuple|NoneType|<class|pydantic|[A-Z][a-z]+Spec\b")
@@ -29,13 +30,13 @@ def check(data: bytes) -> LoadedDrill | InvalidDrill:
     Raises:
         Wrong: when it does not hold, or took too long.
     """
-    began = time.perf_counter()
+    began = time.process_time()
     found: LoadedDrill | InvalidDrill
     try:
         found = parse_bytes(data, FILE)
     except InvalidDrill as refused:
         found = refused
-    if (took := time.perf_counter() - began) > SLOWEST_S:
+    if (took := time.process_time() - began) > SLOWEST_S:
         raise Wrong(f"took {took:.1f} s")
     problems = found.problems if isinstance(found, InvalidDrill) else list(found.warnings)
     if isinstance(found, LoadedDrill):
