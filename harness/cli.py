@@ -246,16 +246,19 @@ def _echo(text: str, *, err: bool = False) -> None:
 
 def _exit_after(command: Callable[[Interrupts], int]) -> NoReturn:
     """Run a command that starts or removes processes, and exit: whatever it meets, with a code that means something."""
-    from harness.interrupts import Interrupts
+    from harness.interrupts import Interrupts, over
 
     with Interrupts() as interrupts:
         try:
             code = command(interrupts)
+            over()
         except KeyboardInterrupt:
             code = INTERRUPTED
         except Exception as error:
             _echo(f"the harness failed: {error!r}", err=True)
             code = BROKEN
+        # Python takes a while to end, and a signal in that while would put its number in the code's place.
+        over()
     sys.exit(code)
 
 

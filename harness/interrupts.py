@@ -49,6 +49,12 @@ class Uninterrupted:
 UNINTERRUPTED = Uninterrupted()
 
 
+def over() -> None:
+    """From now on no signal changes how this process ends: its exit code has been decided."""
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 class Interrupts:
     """The signals of one command, from ``with`` on. Only for the main thread."""
 
@@ -70,7 +76,8 @@ class Interrupts:
     def __exit__(self, *_: object) -> None:
         self._open = False
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) == self._handle:
+                signal.signal(number, handler)
 
     def _handle(self, number: int, _: Any) -> None:
         self.received = f"received {signal.Signals(number).name}"

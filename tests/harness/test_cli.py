@@ -1,6 +1,8 @@
 """The ``drill`` command as its user meets it."""
 
 import itertools
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from harness import interrupts
 from harness.cli import main
+from harness.interrupts import NUMBERS
 from harness.record.events import RunStarted
 from harness.record.journal import Journal
 
@@ -97,3 +101,26 @@ def test_an_unknown_environment_cannot_be_removed(
     result = drill("down", "no-such-environment")
     assert result.exit_code == 2
     assert "there is no environment" in result.output
+
+
+def test_no_signal_changes_the_exit_code_of_a_command_that_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python takes a while to end; what came in that while had ``-15`` put in the place of 130."""
+    monkeypatch.setenv("DR_DRILL_HOME", str(tmp_path))
+    assert CliRunner().invoke(main, ["status"]).exit_code == 0
+    assert {signal.getsignal(number) for number in NUMBERS} == {signal.SIG_IGN}
+
+
+def test_a_signal_while_a_command_is_being_done_with_is_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DR_DRILL_HOME", str(tmp_path))
+    really, sent = interrupts.over, []
+
+    def over() -> None:
+        if not sent:
+            sent.append(signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+        really()
+
+    monkeypatch.setattr(interrupts, "over", over)
+    assert CliRunner().invoke(main, ["status"]).exit_code == 130
