@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ PHASES = 7
 RACE_S = 0.1
 """So much later a signal may be heard than it was sent."""
 RUN_MOST_S, END_MOST_S = 900.0, 180.0
+LOOK_AGAIN_S = 5.0
+"""Shared memory is looked at machine-wide, and what others make for a moment is no trace of ours: what is left, stays."""
 
 
 @dataclass
@@ -108,6 +110,14 @@ class Run:
         for line in data[:whole].splitlines():
             yield json.loads(line)
 
+    def left_since(self, before: Traces) -> Traces:
+        """What the run has left: of shared memory, what is still there some seconds later."""
+        left, until = self.places.look().since(before), time.monotonic() + LOOK_AGAIN_S
+        while left.shared_memory and time.monotonic() < until:
+            time.sleep(0.5)
+            left = replace(left, shared_memory=left.shared_memory & self.places.look().shared_memory)
+        return left
+
     def events(self) -> list[dict[str, Any]]:
         """All events of its record, from the first on."""
         self._read = 0
@@ -128,7 +138,7 @@ def measure(home: Path) -> dict[str, float]:
             run.process.terminate()
         time.sleep(0.05)
     run.follow()
-    left = run.places.look().since(before)
+    left = run.left_since(before)
     if run.process.returncode not in (PASS, INCONCLUSIVE) or left:
         raise RuntimeError(f"undisturbed: exit code {run.process.returncode}, left: {left}; see {run.log}")
     ends = [at for _, at in run.marks[1:]] + [time.monotonic()]
@@ -158,7 +168,7 @@ def disturb(home: Path, outcome: Outcome) -> None:
     except subprocess.TimeoutExpired:
         outcome.wrong.append("did not end")
     outcome.seconds = time.monotonic() - sent
-    outcome.left = run.places.look().since(before)
+    outcome.left = run.left_since(before)
     judge(run, outcome, at)
     if not outcome.wrong:
         shutil.rmtree(run.output, ignore_errors=True)
