@@ -233,7 +233,8 @@ def serve(config: Path) -> None:
     It listens where CONFIG says, which is loopback unless it says otherwise, and resumes what was
     unfinished.
     """
-    os.execv(sys.executable, [sys.executable, "-m", "orchestrator.server", str(config)])
+    # Modules are the installed ones, never what lies where somebody happens to stand.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "orchestrator.server", str(config)])
 
 
 @orchestrator.command()

@@ -81,6 +81,17 @@ def test_what_a_command_makes_is_its_users_alone_and_its_users_to_read(
     assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o700
 
 
+def test_an_orchestrator_is_served_from_no_module_of_where_somebody_happens_to_stand(tmp_path: Path) -> None:
+    for name in ("orchestrator", "structlog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit(77)")
+    (tmp_path / "config.json").write_text("{")
+    program = Path(sys.executable).with_name("drill")
+    done = subprocess.run([program, "orchestrator", "serve", "config.json"], cwd=tmp_path, capture_output=True,
+                          text=True, check=False)
+    assert (done.returncode, done.stderr[:27]) == (2, "config.json is not JSON: Ex")
+
+
 def test_an_invalid_drill_is_refused_with_exit_2_and_nothing_is_started(tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("apiVersion: dr-drill/v1\nkind: Drill\nmetadata: {name: x}\nphases: []\n")
