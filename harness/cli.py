@@ -4,23 +4,56 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.interrupts import Interrupts, over
 from harness.quoting import visible
 
 if TYPE_CHECKING:
-    from harness.interrupts import Interrupts
     from harness.loader import LoadedDrill
 
 BAD_INPUT, BROKEN, INTERRUPTED = 2, 4, 130
 LIBRARY = Path(__file__).resolve().parent.parent / "drills"
+PRIVATE = 0o077
+"""The umask: what a command writes is its user's alone, and its user's to read, whatever the shell's is."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """The commands: each ends with an exit code that means something, whatever it meets."""
+
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        """Parse the command line and run what it says."""
+        from harness.terminal import tolerate
+
+        tolerate()  # help and complaints are printed, too
+        return super().main(*arguments, **more)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command; a signal stops it, and lets it clean up."""
+        umask = os.umask(PRIVATE)
+        try:
+            with Interrupts() as context.obj:
+                try:
+                    return super().invoke(context)
+                finally:
+                    # Python takes a while to end, and a signal in that while would put its number in the code's place.
+                    over()
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt as interrupt:
+            _echo(str(interrupt) or "interrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            _echo(f"the harness failed: {error!r}", err=True)
+            sys.exit(BROKEN)
+        finally:
+            os.umask(umask)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dr-drill")
 def main() -> None:
     """Prove that the disaster recovery of a two-region Airflow platform works.
@@ -32,9 +65,6 @@ def main() -> None:
     Exit codes: 0 pass, 1 a target missed, 2 bad usage or drill file, 3 inconclusive, 4 the environment
     or the harness failed, 5 passed but not cleaned up, 130 aborted.
     """
-    from harness.terminal import tolerate
-
-    tolerate()
 
 
 @main.command()
@@ -45,7 +75,9 @@ def main() -> None:
 @click.option("--workers", default="0", metavar="N[+M]",
               help="Spread the load's users over N Locust workers here and M on other hosts.")
 @click.option("--force", is_flag=True, help="Run it even where the fleet does not fit into the memory.")
-def run(file: Path, output: Path | None, seed: int | None, keep: bool, workers: str, force: bool) -> None:
+@click.pass_obj
+def run(interrupts: Interrupts, file: Path, output: Path | None, seed: int | None, keep: bool, workers: str,
+        force: bool) -> None:
     """Run the drill in FILE and write its report."""
     from loadgen.load import Workers
 
@@ -55,13 +87,10 @@ def run(file: Path, output: Path | None, seed: int | None, keep: bool, workers: 
         raise click.BadParameter("a number of workers, or two with a + between them (here+elsewhere), "
                                  f"not {workers}", param_hint="--workers") from None
 
-    def command(interrupts: Interrupts) -> int:
-        loaded = _load_or_exit(file)
-        from harness import session
+    loaded = _load_or_exit(file)
+    from harness import session
 
-        return session.run(loaded, session.Options(output, seed, keep, spread, force), interrupts)
-
-    _exit_after(command)
+    sys.exit(session.run(loaded, session.Options(output, seed, keep, spread, force), interrupts))
 
 
 @main.command()
@@ -76,8 +105,6 @@ def worker(file: str, through: str | None) -> None:
     except WorkerFailed as error:
         _echo(str(error), err=True)
         sys.exit(BAD_INPUT)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
 
 
 @main.command()
@@ -123,43 +150,33 @@ def list_drills(claims: bool) -> None:
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Start it even where the fleet does not fit into the memory.")
-def up(file: Path, force: bool) -> None:
+@click.pass_obj
+def up(interrupts: Interrupts, file: Path, force: bool) -> None:
     """Bring up the pair and the idle fleet of the drill in FILE, and leave them running."""
+    loaded = _load_or_exit(file)
+    from harness import session
 
-    def command(interrupts: Interrupts) -> int:
-        loaded = _load_or_exit(file)
-        from harness import session
-
-        return session.up(loaded, force, interrupts)
-
-    _exit_after(command)
+    sys.exit(session.up(loaded, force, interrupts))
 
 
 @main.command()
 @click.argument("identifier", required=False)
 @click.option("--all", "everything", is_flag=True,
               help="Also environments whose harness is still running.")
-def down(identifier: str | None, everything: bool) -> None:
+@click.pass_obj
+def down(interrupts: Interrupts, identifier: str | None, everything: bool) -> None:
     """Remove environments that were left behind (or the one named)."""
+    from harness import leftovers
 
-    def command(interrupts: Interrupts) -> int:
-        from harness import leftovers
-
-        return leftovers.down(identifier, everything, interrupts)
-
-    _exit_after(command)
+    sys.exit(leftovers.down(identifier, everything, interrupts))
 
 
 @main.command()
 def status() -> None:
     """Show the environments on this machine."""
+    from harness import leftovers
 
-    def command(_: Interrupts) -> int:
-        from harness import leftovers
-
-        return leftovers.status()
-
-    _exit_after(command)
+    sys.exit(leftovers.status())
 
 
 @main.command()
@@ -220,7 +237,8 @@ def serve(config: Path) -> None:
     It listens where CONFIG says, which is loopback unless it says otherwise, and resumes what was
     unfinished.
     """
-    os.execv(sys.executable, [sys.executable, "-m", "orchestrator.server", str(config)])
+    # Modules are the installed ones, never what lies where somebody happens to stand.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "orchestrator.server", str(config)])
 
 
 @orchestrator.command()
@@ -242,24 +260,6 @@ def watch(identifier: str | None, once: bool) -> None:
 def _echo(text: str, *, err: bool = False) -> None:
     """Print text that may be anybody's: a drill file's, an orchestrator's."""
     click.echo(visible(text), err=err)
-
-
-def _exit_after(command: Callable[[Interrupts], int]) -> NoReturn:
-    """Run a command that starts or removes processes, and exit: whatever it meets, with a code that means something."""
-    from harness.interrupts import Interrupts, over
-
-    with Interrupts() as interrupts:
-        try:
-            code = command(interrupts)
-            over()
-        except KeyboardInterrupt:
-            code = INTERRUPTED
-        except Exception as error:
-            _echo(f"the harness failed: {error!r}", err=True)
-            code = BROKEN
-        # Python takes a while to end, and a signal in that while would put its number in the code's place.
-        over()
-    sys.exit(code)
 
 
 def _load_or_exit(file: Path) -> LoadedDrill:

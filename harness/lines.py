@@ -16,6 +16,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from wire.listening import listen
 from wire.streams import Doorstep
 
 LINE_MOST = 16 * 1024 * 1024
@@ -52,7 +53,7 @@ async def serve_lines(host: str, port: int, token: str, handler: Handler) -> Non
         finally:
             writer.close()
 
-    server = await asyncio.start_server(connected, host, port, limit=CHUNK)
+    server = await asyncio.start_server(connected, sock=listen(host, port), limit=CHUNK)
     async with server:
         await server.serve_forever()
 

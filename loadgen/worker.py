@@ -23,6 +23,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.bounded import Unreadable, read_bytes
+
+CONFIG_MOST = 16 << 20
+"""Bytes of a load's configuration; at full size it has some 20 KiB."""
 FORWARDED_S = 30.0
 """How long SSH may take until all addresses answer."""
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
@@ -48,44 +52,45 @@ def work(file: str, through: str | None) -> int:
     Raises:
         WorkerFailed: when the configuration or the addresses cannot be reached.
     """
-    text = _read(file) if through is None else _fetch(through, file)
+    data = _read(file) if through is None else _fetch(through, file)
     try:
-        config = json.loads(text)
+        config = json.loads(data)
         needed = addresses(config)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise WorkerFailed(f"{file} is not a load's configuration: {error!r}") from error
     with tempfile.TemporaryDirectory(prefix="drill-worker-") as place:
         path = Path(place) / "load.json"
         path.touch(0o600)
-        path.write_text(text)
+        path.write_bytes(data)
         if through is None:
             return _locust(config, path)
         with _forwarded(through, needed):
             return _locust(config, path, names_over_tcp=True)
 
 
-def _read(file: str) -> str:
+def _read(file: str) -> bytes:
     try:
-        return Path(file).read_text()
-    except OSError as error:
-        raise WorkerFailed(f"{file} cannot be read: {error.strerror}; the drill prints its path") from error
+        return read_bytes(Path(file), CONFIG_MOST)
+    except Unreadable as error:
+        raise WorkerFailed(f"{file} {error}; the drill prints its path") from error
 
 
-def _fetch(through: str, file: str) -> str:
+def _fetch(through: str, file: str) -> bytes:
     try:
-        found = subprocess.run([*SSH, through, f"cat {shlex.quote(file)}"], capture_output=True, text=True,
+        found = subprocess.run([*SSH, "--", through, f"cat -- {shlex.quote(file)}"], capture_output=True,
                                timeout=FORWARDED_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise WorkerFailed(f"ssh {through} did not work: {error}") from error
     if found.returncode:
-        raise WorkerFailed(f"{file} could not be read through {through}: {found.stderr.strip()}")
+        said = found.stderr.decode(errors="replace").strip()
+        raise WorkerFailed(f"{file} could not be read through {through}: {said}")
     return found.stdout
 
 
 @contextmanager
 def _forwarded(through: str, needed: list[Address]) -> Iterator[None]:
     forwards = [part for host, port in needed for part in ("-L", f"{host}:{port}:{host}:{port}")]
-    ssh = subprocess.Popen([*SSH, "-N", "-o", "ExitOnForwardFailure=yes", *forwards, through],
+    ssh = subprocess.Popen([*SSH, "-N", "-o", "ExitOnForwardFailure=yes", *forwards, "--", through],
                            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
         deadline = time.monotonic() + FORWARDED_S
@@ -115,9 +120,10 @@ def _answers(address: Address) -> bool:
 def _locust(config: dict[str, Any], path: Path, *, names_over_tcp: bool = False) -> int:
     host, port = config["master"]
     locust = subprocess.Popen(
-        [sys.executable, "-m", "locust", "-f", str(Path(__file__).with_name("locustfile.py")), "--worker",
+        # Neither a module nor a configuration file of Locust's is taken from where somebody happens to stand.
+        [sys.executable, "-P", "-m", "locust", "-f", str(Path(__file__).with_name("locustfile.py")), "--worker",
          "--master-host", str(host), "--master-port", str(port), "--loglevel", "WARNING"],
-        env={**os.environ, "DR_DRILL_LOAD": str(path),
+        cwd=path.parent, env={**os.environ, "DR_DRILL_LOAD": str(path),
              **({"DR_DRILL_NAMES_OVER_TCP": "1"} if names_over_tcp else {})})
     try:
         return locust.wait()

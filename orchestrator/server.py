@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import structlog
@@ -14,6 +15,7 @@ from orchestrator.config import InvalidConfig, OrchestratorConfig
 from orchestrator.durable import Context
 from orchestrator.store import Cluster, Store
 from wire.asgi import server_config
+from wire.listening import listen
 
 BAD_INPUT, BROKEN = 2, 4
 """Exit codes, as everywhere in this product."""
@@ -50,14 +52,21 @@ def main() -> None:
                         polling_interval_sec=0.5)
     changes.resume(store)
     try:
-        uvicorn.Server(server_config(build(config, store), config.host, config.port, timeout_keep_alive=30)).run()
+        server = uvicorn.Server(server_config(build(config, store), config.host, config.port, timeout_keep_alive=30))
+        server.run([_listener(config)])
     except KeyboardInterrupt:
         pass
-    except SystemExit:
-        # uvicorn could not listen, and has said why.
-        sys.exit(BROKEN)
     finally:
         DBOS.destroy()
+
+
+def _listener(config: OrchestratorConfig) -> socket.socket:
+    """The socket on which to serve; the process ends where there can be none."""
+    try:
+        return listen(config.host, config.port)
+    except OSError as error:
+        print(f"cannot listen on {config.host}:{config.port}: {error}", file=sys.stderr)
+        sys.exit(BROKEN)
 
 
 if __name__ == "__main__":

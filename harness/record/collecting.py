@@ -18,7 +18,7 @@ from harness.environments.base import Environment
 from harness.record import evidence as evidences
 from harness.record.events import EpochBegan, EvidenceStored, Gap, Recorded
 from harness.record.journal import Journal
-from harness.record.tables import Tables
+from harness.record.tables import Tables, parquet
 
 PROMISED = ("witness", "links", "usage", "access", "held")
 """The tables that an environment's parts and looks leave; one that is missing at the end is a gap."""
@@ -135,9 +135,9 @@ def _sent(output: Path, clients: set[str]) -> set[tuple[str, int]]:
     path = output / evidences.DIRECTORY / "witness.parquet"
     if not path.exists():
         return set()
-    found = Tables().db.execute("select cl, q from read_parquet($path) where list_contains($clients, cl)",
-                                {"path": str(path), "clients": sorted(clients)}).fetchall()
-    return {(str(client), int(number)) for client, number in found}
+    found = Tables().rows(f"select cl, q from {parquet(path)} where list_contains($clients, cl)",
+                          clients=sorted(clients))
+    return {(str(row["cl"]), int(row["q"])) for row in found}
 
 
 def _write_late(lines: list[str], sent: set[tuple[str, int]], target: Path) -> None:

@@ -12,9 +12,13 @@ journal, ``probes`` and ``samples``.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import secrets
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +27,8 @@ from typing import Any
 import duckdb
 
 MEMORY_LIMIT = "640MB"
+PLAIN = "hive_partitioning = false"
+"""A file is read as it is: a directory on the way to it that is called ``t=1`` is no column."""
 FORMAT = 2
 """Of the evidence files; in each one's metadata."""
 Row = Mapping[str, Any]
@@ -81,11 +87,15 @@ class Tables:
 
     def __init__(self) -> None:
         self.db = duckdb.connect(":memory:")
-        self._spill = tempfile.TemporaryDirectory(prefix="dr-drill-spill-")
+        # DuckDB makes it when it has to, so that a process which is killed leaves none behind, but for one that spills.
+        spill = Path(tempfile.gettempdir()) / f"dr-drill-spill-{secrets.token_hex(8)}"
+        weakref.finalize(self, shutil.rmtree, spill, ignore_errors=True)
         self.db.execute(f"set memory_limit = '{MEMORY_LIMIT}'")
         self.db.execute(f"set threads = {min(4, os.cpu_count() or 1)}")
         self.db.execute("set preserve_insertion_order = false")
-        self.db.execute("set temp_directory = ?", [self._spill.name])
+        self.db.execute("set temp_directory = ?", [str(spill)])
+        # What a file is said to need is not fetched from anywhere.
+        self.db.execute("set autoinstall_known_extensions = false")
 
     def rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a query, as dicts; values that are null are left out."""
@@ -110,8 +120,8 @@ class Tables:
         for named, paths in files.items():
             extra = FROM_FILE_NAME.get(table)
             constant = f"{_text(named)} as {extra}, " if extra else ""
-            listed = ", ".join(_text(str(path)) for path in paths)
-            parts.append(f"select {constant}* from read_parquet([{listed}])")
+            listed = ", ".join(map(_file, paths))
+            parts.append(f"select {constant}* from read_parquet([{listed}], {PLAIN})")
         query = " union all by name ".join(parts) or _none(table)
         self.db.execute(f"create view {table} as {query}")
 
@@ -121,8 +131,7 @@ class Tables:
 
     def journal(self, path: Path) -> None:
         """Show a journal's bulk events as tables. The journal's chain is checked elsewhere."""
-        lines = (f"(select json as j from read_ndjson_objects({_text(str(path))},"
-                 " ignore_errors = true))")
+        lines = f"(select json as j from read_ndjson_objects({_file(path)}, {PLAIN}, ignore_errors = true))"
         for name, query in JOURNAL_TABLES.items():
             # Read once: a view would parse the whole journal again for every figure.
             self.db.execute(f"create table {name} as {query.format(lines=lines)}")
@@ -155,14 +164,18 @@ def to_parquet(table: str, lines: Path, target: Path) -> tuple[int, int]:
         OSError: when the disk is full or the file cannot be read.
     """
     try:
-        db = Tables().db
-        db.execute(f"copy ({_from_lines(table, lines)}) to {_text(str(target))} (format parquet,"
+        tables = Tables()
+        tables.db.execute(f"copy ({_from_lines(table, lines)}) to {_text(str(target.absolute()))} (format parquet,"
                    f" compression zstd, kv_metadata {{format: '{FORMAT}', \"table\": {_text(table)}}})")
-        counted = db.execute(f"select count(*) from read_parquet({_text(str(target))})").fetchone()
+        counted = int(tables.value(f"select count(*) from {parquet(target)}"))
     except duckdb.Error as error:
         raise OSError(f"{target} could not be written: {error}") from error
-    assert counted is not None
-    return int(counted[0]), max(0, _lines_in(lines) - int(counted[0]))
+    return counted, max(0, _lines_in(lines) - counted)
+
+
+def parquet(path: Path) -> str:
+    """A Parquet file as a table, in a query."""
+    return f"read_parquet({_file(path)}, {PLAIN})"
 
 
 @dataclass(frozen=True)
@@ -186,11 +199,11 @@ def written(path: Path, db: duckdb.DuckDBPyConnection) -> Written:
     Raises:
         duckdb.Error: when it is none.
     """
-    name = _text(str(path))
-    found = db.execute(f"select decode(value) from parquet_kv_metadata({name}) where decode(key) = 'format'").fetchone()
-    counted = db.execute(f"select count(*) from read_parquet({name})").fetchone()
+    found = db.execute(
+        f"select decode(value) from parquet_kv_metadata({_file(path)}) where decode(key) = 'format'").fetchone()
+    counted = db.execute(f"select count(*) from {parquet(path)}").fetchone()
     assert counted is not None
-    columns = {row[0]: row[1] for row in db.execute(f"describe select * from read_parquet({name})").fetchall()}
+    columns = {row[0]: row[1] for row in db.execute(f"describe select * from {parquet(path)}").fetchall()}
     return Written(int(found[0]) if found and str(found[0]).isdigit() else None, int(counted[0]), columns)
 
 
@@ -213,7 +226,7 @@ def _from_lines(table: str, lines: Path) -> str:
                       if name != FROM_FILE_NAME.get(table))
     # A line that is no JSON is read as a row of nulls.
     needed = " and ".join(f'"{name}" is not null' for name in NEEDED[table])
-    return (f"select * from read_json({_text(str(lines))}, columns = {{{given}}},"
+    return (f"select * from read_json({_file(lines)}, {PLAIN}, columns = {{{given}}},"
             f" format = 'newline_delimited', ignore_errors = true) where {needed}")
 
 
@@ -225,6 +238,11 @@ def _none(table: str, without: str | None = None) -> str:
     shown = ", ".join(f'null::{kind} as "{name}"' for name, kind in SCHEMAS[table].items()
                       if name != without)
     return f"select {shown} where false"
+
+
+def _file(path: Path) -> str:
+    """The one file of this name: a star in the name of a directory stands for a star."""
+    return _text(glob.escape(str(path.absolute())))
 
 
 def _text(value: str) -> str:

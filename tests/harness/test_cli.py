@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,76 @@ ROOT = Path(__file__).parents[2]
 
 def drill(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
+
+
+LOOKING = {"reports.writer.write": ["report", "."], "harness.loader.load": ["validate", "x.yaml"],
+           "harness.planning.describe": ["plan", str(ROOT / "drills/healthy.yaml")],
+           "harness.planning.library_table": ["list"], "harness.planning.doctor": ["doctor"],
+           "harness.leftovers.status": ["status"], "loadgen.worker.work": ["worker", "x"]}
+"""Commands that start no drill, each with a function that it calls."""
+every_command = pytest.mark.parametrize(("called", "command"), LOOKING.items(), ids=lambda each: str(each).split(".")[-1])
+
+
+@every_command
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_stopped_by_a_signal_says_so_and_ends_with_130(
+        monkeypatch: pytest.MonkeyPatch, called: str, command: list[str], number: signal.Signals) -> None:
+    cleaned_up = []
+
+    def work(*_: object) -> None:
+        try:
+            os.kill(os.getpid(), number)
+        finally:
+            cleaned_up.append(called)
+
+    before = signal.signal(number, lambda *_: None)  # as if nobody had asked for it
+    monkeypatch.setattr(called, work)
+    result = drill(*command)
+    signal.signal(number, before)
+    assert (result.exit_code, result.output) == (130, f"received {number.name}\n")
+    assert cleaned_up == [called]
+
+
+@every_command
+def test_a_bug_is_one_line_and_no_verdict(
+        monkeypatch: pytest.MonkeyPatch, called: str, command: list[str]) -> None:
+    monkeypatch.setattr(called, lambda *_: 1 / 0)
+    result = drill(*command)
+    assert result.exit_code == 4
+    assert len(result.output.splitlines()) == 1
+    assert "ZeroDivisionError" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"], ["list"]])
+def test_a_full_disk_keeps_no_command_from_its_end(arguments: list[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "harness.cli", *arguments], cwd=ROOT, stdout=full,
+                              stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o777])
+def test_what_a_command_makes_is_its_users_alone_and_its_users_to_read(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path, umask: int) -> None:
+    monkeypatch.setattr("harness.planning.doctor", lambda *_: ((tmp_path / "made").mkdir() is None, "made"))
+    before = os.umask(umask)
+    try:
+        drill("doctor")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o700
+
+
+def test_an_orchestrator_is_served_from_no_module_of_where_somebody_happens_to_stand(tmp_path: Path) -> None:
+    for name in ("orchestrator", "structlog"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit(77)")
+    (tmp_path / "config.json").write_text("{")
+    program = Path(sys.executable).with_name("drill")
+    done = subprocess.run([program, "orchestrator", "serve", "config.json"], cwd=tmp_path, capture_output=True,
+                          text=True, check=False)
+    assert (done.returncode, done.stderr[:27]) == (2, "config.json is not JSON: Ex")
 
 
 def test_an_invalid_drill_is_refused_with_exit_2_and_nothing_is_started(tmp_path: Path) -> None:
@@ -114,13 +185,13 @@ def test_no_signal_changes_the_exit_code_of_a_command_that_is_done(
 
 def test_a_signal_while_a_command_is_being_done_with_is_130(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DR_DRILL_HOME", str(tmp_path))
-    really, sent = interrupts.over, []
+    sent = []
 
     def over() -> None:
         if not sent:
             sent.append(signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)
-        really()
+        interrupts.over()
 
-    monkeypatch.setattr(interrupts, "over", over)
+    monkeypatch.setattr("harness.cli.over", over)
     assert CliRunner().invoke(main, ["status"]).exit_code == 130

@@ -59,9 +59,38 @@ def test_addresses_that_never_answer_are_named(
 def test_a_file_that_is_not_there_or_is_none_is_said(tmp_path: Path) -> None:
     with pytest.raises(WorkerFailed, match="cannot be read"):
         work(str(tmp_path / "none.json"), None)
-    (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(WorkerFailed, match="not a load's configuration"):
-        work(str(tmp_path / "other.json"), None)
+    with pytest.raises(WorkerFailed, match="is a device, not a regular file"):
+        work("/dev/zero", None)
+
+
+@pytest.mark.parametrize("content", [b"{}", b"", b"\x7fELF\xd0\xff", b"[" * 100_000, b'"\\ud800', json.dumps(
+    {**CONFIG, "port": float("inf")}).encode()])
+@pytest.mark.parametrize("through", [None, "me@there"])
+def test_whatever_is_no_configuration_is_said(
+        ssh: Path, tmp_path: Path, content: bytes, through: str | None) -> None:
+    (tmp_path / "other").write_bytes(content)
+    with pytest.raises(WorkerFailed, match="other is not a load's configuration"):
+        work(str(tmp_path / "other"), through)
+
+
+def test_locust_takes_nothing_from_where_somebody_happens_to_stand(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\n[ "$1" = -P ] && pwd > "$SEEN"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen"))
+    monkeypatch.setattr("sys.executable", str(python))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "load.json").write_text(json.dumps(CONFIG))
+    assert work("load.json", None) == 0
+    assert Path((tmp_path / "seen").read_text().strip()).name.startswith("drill-worker-")
+
+
+def test_a_host_is_no_option_of_ssh(ssh: Path, tmp_path: Path) -> None:
+    (tmp_path / "load.json").write_text(json.dumps(CONFIG))
+    with pytest.raises(WorkerFailed):
+        work(str(tmp_path / "load.json"), "-oProxyCommand=id")
+    assert all("-- -oProxyCommand=id" in call for call in ssh.read_text().splitlines())
 
 
 def test_workers_are_counted_here_and_elsewhere() -> None:

@@ -71,12 +71,30 @@ def everything(inventory: Inventory, secrets: Mapping[str, str], hostnames: Sequ
         made.attempt("socket", name, _connected(name))
     for address, port in inventory.datagrams:
         made.attempt("datagrams", f"{address}:{port}", None if _is_loopback(address) else "open to other machines")
+        made.attempt("stand-in", f"{address}:{port}", _stood_in_for(address, port, socket.SOCK_DGRAM))
+    for address, port in inventory.listeners:
+        made.attempt("stand-in", f"{address}:{port}", _stood_in_for(address, port, socket.SOCK_STREAM))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         tried = pool.map(lambda end: list(_listener(*end, hostnames)), inventory.listeners)
         for (address, port), outcomes in zip(inventory.listeners, tried, strict=True):
             for outcome in outcomes:
                 made.attempt("listener", f"{address}:{port}", outcome)
     return made
+
+
+def _stood_in_for(address: str, port: int, kind: socket.SocketKind) -> str | None:
+    """Whether another can be where somebody is: what is said to the one, the other hears."""
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind) as other:
+            try:
+                other.setsockopt(socket.SOL_SOCKET, option, 1)
+                other.bind((address, port))
+                if kind is socket.SOCK_STREAM:
+                    other.listen()
+            except OSError:
+                continue
+        return "another can answer in its place"
+    return None
 
 
 # -- files ---------------------------------------------------------------------------------------

@@ -36,6 +36,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 OPEN = sys.argv[1] == "open"
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, OPEN)
+datagrams.bind(("127.0.0.1", 0))
 listening = socket.socket(socket.AF_UNIX)
 listening.bind("part.sock")
 os.chmod("part.sock", 0o777 if OPEN else 0o600)
@@ -102,6 +105,7 @@ def test_what_is_open_to_another_user_is_found(place: Place) -> None:
     assert how(found, "socket") == {"accepts a connection"}
     assert "GET / is answered with 200" in how(found, "listener")
     assert "GET /api/v1/secrets with a wrong token is answered with 200" in how(found, "listener")
+    assert how(found, "stand-in") == {"another can answer in its place"}
     assert how(found, "process") == set(), "what the kernel protects"
 
 
@@ -111,7 +115,7 @@ def test_of_what_is_closed_nothing_is_found_and_all_of_it_was_tried(place: Place
     found = scan(place.directory)
     assert found.found == []
     assert {kind for kind, count in found.tried.items() if count} == {
-        "file", "directory", "arguments", "process", "socket", "listener"}
+        "file", "directory", "arguments", "process", "socket", "listener", "datagrams", "stand-in"}
     assert found.tried["listener"] > 100
 
 

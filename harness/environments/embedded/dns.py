@@ -8,6 +8,7 @@ the last zone it saw. So this is a process of its own that copies the zone again
 from __future__ import annotations
 
 import json
+import socketserver
 import sys
 import threading
 import time
@@ -87,13 +88,25 @@ def main() -> None:
     """Serve the zone that the configuration file names."""
     config = json.loads(Path(sys.argv[1]).read_text())
     zone = ZoneCopy()
+
     def server(*, tcp: bool) -> DNSServer:
         return DNSServer(zone, address=config["host"], port=config["port"], tcp=tcp, logger=_Silent(),
-                         server=_Streams if tcp else None)
+                         server=_Streams if tcp else Datagrams)
 
     threading.Thread(target=_copy_forever, args=(config, zone), daemon=True).start()
     server(tcp=True).start_thread()
     server(tcp=False).start()
+
+
+class Datagrams(socketserver.UDPServer):
+    """A server of questions over UDP that shares its address with nobody.
+
+    dnslib's own allows that (``SO_REUSEADDR``): then any user of the machine can bind the same address later, is given
+    the questions by the kernel, and answers them with addresses of their own.
+    """
+
+    def handle_error(self, *_: Any) -> None:
+        """What is no question needs no answer."""
 
 
 class _Streams(BoundedThreads, TCPServer):

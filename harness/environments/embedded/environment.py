@@ -40,6 +40,7 @@ from harness.environments.embedded.addresses import (
     Site,
 )
 from harness.environments.embedded.components import PairComponents
+from harness.environments.embedded.holds import Holds, stay
 from harness.environments.embedded.layout import ROLES, PairSettings
 from harness.environments.embedded.ownership import Lock, Ownership, process_start
 from harness.environments.embedded.private import make_directory, write_private
@@ -62,6 +63,7 @@ class EmbeddedPair(PairComponents):
         super().__init__(identifier, settings)
         self.run = run
         self._lease, self._lock = BlockLease(), Lock(self.directory)
+        self._holds: Holds | None = None
         self.image_settings: dict[str, str] = {}
 
     @classmethod
@@ -83,6 +85,13 @@ class EmbeddedPair(PairComponents):
             why = str(error).splitlines()[0]
             raise EnvironmentFailed(f"{directory} holds no readable environment: {why}") from error
         return pair
+
+    @property
+    def holds(self) -> Holds:
+        """What holds the environment's addresses, in the process that made it."""
+        if self._holds is None:
+            raise EnvironmentFailed("this process has not made the environment")
+        return self._holds
 
     def processes(self) -> set[int]:
         """Ids of all processes of the environment."""
@@ -111,6 +120,7 @@ class EmbeddedPair(PairComponents):
             self._block = self._lease.acquire()
         except NoFreeBlock as error:
             raise EnvironmentFailed(str(error)) from error
+        self._holds = Holds(self._block)
         self._make_directories()
         self._tokens = credentials.make_secrets(self.directory, self.block)
         self._save_state(STARTING)
@@ -171,8 +181,8 @@ class EmbeddedPair(PairComponents):
         token = self._tokens["control_token"]
         self._spawn("links", "harness.environments.embedded.links", "links", {
             "block": self.block.number, "control_token": token, "log": str(self.link_log)},
-            # It lives as long as the environment does, so the addresses are leased for as long.
-            pass_fds=[self._lease.fd])
+            # It lives as long as the environment does, so the addresses are leased and held for as long.
+            pass_fds=[self._lease.fd, *self.holds.fds])
         self._spawn("witness", "loadgen.witness", "witness", {
             "host": self.block.service(Site.OUTSIDE, WITNESS), "port": WITNESS.port,
             "token": self._tokens["witness_token"], "log": str(self.witness_log)})
@@ -183,10 +193,10 @@ class EmbeddedPair(PairComponents):
         self._await_port("witness", Site.OUTSIDE, WITNESS)
 
     def _start_region(self, role: str) -> None:
-        base = "harness.environments.embedded"
+        base, hold = "harness.environments.embedded", self.holds.postgres(ROLES[role])
         for name, module in (("kubernetes", "kube.server"), ("aws", "aws.server"),
                              ("node", "node.agent"), ("ingress", "ingress")):
-            self._spawn(f"{name} {role}", f"{base}.{module}", role)
+            self._spawn(f"{name} {role}", f"{base}.{module}", role, pass_fds=[hold.fileno()] if name == "aws" else [])
 
     def _start_dns(self) -> None:
         host, port = self.dns_address()
@@ -242,6 +252,7 @@ class EmbeddedPair(PairComponents):
         for name, component in self._components.items():
             component.killed = component.killed or name.endswith(f" {role}")
         killed = removal.kill(self.ownership, self.directory / "sites" / role)
+        stay(self.holds.postgres(ROLES[role]))
         self._links({"reset": role})
         reap(c for name, c in self._components.items() if name.endswith(f" {role}"))
         return {"processes_killed": killed, "processes_left": len(self._living(role))}
@@ -308,6 +319,8 @@ class EmbeddedPair(PairComponents):
             reap(self._components.values())
             self._components.clear()
             self._lease.release()
+            if self._holds is not None:
+                self._holds.close()
 
     # -- inner works ------------------------------------------------------------------------
 
@@ -341,6 +354,7 @@ class EmbeddedPair(PairComponents):
             replication_password=self._tokens["replication_password"],
             image_socket=str(self.directory / "sites" / "image" / "image.sock"),
             simulated_head_delay=self.settings.head_delay,
+            postgres_hold=self.holds.postgres(site).fileno() if role in ROLES else None,
         )
 
     def _save_state(self, state: str) -> None:

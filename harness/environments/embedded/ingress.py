@@ -19,6 +19,7 @@ from harness.environments.embedded.addresses import INGRESS
 from harness.environments.embedded.kube.client import KubeClient
 from harness.environments.embedded.kube.selectors import selects
 from harness.environments.embedded.site import SiteConfig
+from wire.listening import listen
 from wire.streams import Doorstep
 
 Object = dict[str, Any]
@@ -45,7 +46,7 @@ class Ingress:
             group.create_task(self._follow("services", "/api/v1/services"))
             group.create_task(self._follow("pods", "/api/v1/pods"))
             server = await asyncio.start_server(
-                self._proxy.connected, self._site.own(INGRESS), INGRESS.port, limit=HEAD_MOST)
+                self._proxy.connected, sock=listen(self._site.own(INGRESS), INGRESS.port), limit=HEAD_MOST)
             group.create_task(server.serve_forever())
 
     async def _follow(self, kind: str, path: str) -> None:

@@ -232,7 +232,8 @@ def environments(root: Path | None = None) -> list[Path]:
         mark = mark_of(pid) or ""
         if mark.startswith(home) and pid != os.getpid():
             names.add(mark.removeprefix(home).rpartition(":")[0])
-    return [root / ENVIRONMENTS / name for name in sorted(names - {""})]
+    # A mark is what its process says: a path in it ("../..") must not lead to what is to be removed.
+    return [root / ENVIRONMENTS / name for name in sorted(names) if name not in ("", ".", "..") and "/" not in name]
 
 
 def mark_of(pid: int) -> str | None:

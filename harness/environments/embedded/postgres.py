@@ -18,6 +18,7 @@ import pwd
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from enum import StrEnum
@@ -26,6 +27,7 @@ from typing import Any
 
 import psycopg
 
+from harness.environments.embedded.holds import stepping_aside
 from harness.environments.embedded.ownership import is_server, unprivileged_user
 from harness.environments.embedded.postgres_programs import PostgresError as PostgresError
 from harness.environments.embedded.postgres_programs import programs_for
@@ -96,14 +98,15 @@ class PostgresMember:
         password: str,
         replication_password: str,
         source_host: str,
+        hold: socket.socket | None = None,
     ) -> None:
-        """``source_host``: where the other member is reached (the link's front)."""
+        """``source_host``: where the other member is reached (the link's front); ``hold``: what holds the address."""
         self.directory = directory
         self.data = directory / DATA
         self.log = directory / LOG
         self.host, self.port = host, port
         self.password, self.replication_password = password, replication_password
-        self.source_host = source_host
+        self.source_host, self.hold = source_host, hold
         self._uid = unprivileged_user()
         self._gid = None if self._uid is None else _group_for(directory, self._uid)
         self._bin = programs_for(directory, self._uid)
@@ -191,13 +194,14 @@ class PostgresMember:
             self._write(signal_file, "")
         self._set_source(self._source(None), accepting=mode is Mode.REPLICA)
         self._write(self.data / "guard.conf", HOLDING if holding else "")
-        with os.fdopen(open_private(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as sink:
+        log = open_private(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        with stepping_aside(self.hold), os.fdopen(log, "ab") as sink:
             server = subprocess.Popen(
                 [self._bin / "postgres", "-D", self.data],
                 cwd=self.data, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
                 start_new_session=True, **self._as_user(),
             )
-        self._wait_started(mode, server)
+            self._wait_started(mode, server)
 
     def stop(self, *, immediate: bool = False) -> None:
         """Stop the server if it runs: in order (all WAL streamed first), or at once."""

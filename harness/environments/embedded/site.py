@@ -43,6 +43,8 @@ class SiteConfig:
     image_socket: str = ""
     """Where the node agent gets its warm Airflow process from."""
     simulated_head_delay: float = 0.0
+    postgres_hold: int | None = None
+    """The descriptor, which the AWS endpoint is given, of what holds its PostgreSQL's address; see ``holds``."""
 
     @property
     def path(self) -> Path:

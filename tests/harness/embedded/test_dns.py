@@ -1,8 +1,16 @@
-"""DNS answers from a zone."""
+"""DNS answers from a zone, and nobody else does."""
+
+import json
+import socket
+from pathlib import Path
 
 from dnslib import DNSRecord
 
+from harness.environments.embedded.addresses import DNS, Block, Site
 from harness.environments.embedded.dns import ZoneCopy
+from harness.environments.embedded.ownership import Ownership
+from harness.environments.embedded.processes import spawn
+from tests.harness.embedded.conftest import STRANGER, as_user, until
 
 ZONE = [
     {"Name": "ingress.x.test.", "Type": "A", "TTL": 5, "ResourceRecords": [{"Value": "127.9.141.9"}]},
@@ -34,3 +42,38 @@ def test_an_unknown_name_does_not_exist() -> None:
     zone = ZoneCopy()
     zone.replace(ZONE)
     assert ask(zone, "b.x.test").header.rcode == 3
+
+
+def asked_over_udp(address: tuple[str, int]) -> int:
+    """The return code of an answer to a question over UDP."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(1)
+        client.sendto(DNSRecord.question("a.x.test").pack(), address)
+        return int(DNSRecord.parse(client.recv(4096)).header.rcode)
+
+
+def test_another_user_cannot_answer_in_its_place(tmp_path: Path, block: Block) -> None:
+    host = block.service(Site.OUTSIDE, DNS)
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"host": host, "port": DNS.port, "route53_endpoint": "http://127.0.0.1:9",
+                                  "aws_access_key": "a", "aws_secret_key": "b"}))
+    ownership = Ownership.new(tmp_path)
+    spawn("dns", "harness.environments.embedded.dns", ownership=ownership, directory=tmp_path,
+          log=tmp_path / "dns.log", arguments=[str(config)])
+
+    def share() -> str:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind((host, DNS.port))
+            return "bound"
+
+    try:
+        assert until(lambda: asked_over_udp((host, DNS.port))) == 3
+        assert as_user(STRANGER, share) == "OSError"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            for nonsense in (b"", b"\0", b"\xc0\x0c" * 400, bytes(range(256)) * 20):
+                client.sendto(nonsense, (host, DNS.port))
+        assert asked_over_udp((host, DNS.port)) == 3
+        assert "Traceback" not in (tmp_path / "dns.log").read_text()
+    finally:
+        ownership.kill()

@@ -248,6 +248,14 @@ def test_environments_are_listed_by_all_that_there_is_of_them(
     assert [found.name for found in environments()] == ["lock-only", "outage-1", "processes-only"]
 
 
+@pytest.mark.parametrize("name", ["..", ".", "../../victim", "outage-1/sites"])
+def test_a_process_cannot_have_anything_but_an_environment_removed_by_its_mark(
+        directory: Path, tmp_path: Path, start: Start, name: str) -> None:
+    process = start(tmp_path, {MARK: f"{directory.parent.resolve()}/{name}:1"})
+    until(lambda: mark_of(process.pid))
+    assert environments() == [directory]
+
+
 def test_no_environment_is_looked_for_where_somebody_else_could_have_put_it(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "theirs").mkdir()

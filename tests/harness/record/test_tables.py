@@ -21,6 +21,37 @@ def stored(directory: Path, text: str, table: str = "witness") -> tuple[tuple[in
     return counts, Tables().rows(f"select * from read_parquet('{target}')")
 
 
+@pytest.mark.parametrize("place", ["t=1", "e=begin", "role=x/y", "run*", "r?n", "[ab]", "it's", "{a,b}", "a\nb", "~"])
+def test_where_a_run_lies_changes_nothing_of_what_is_read(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    for name in (place, "run1", "a"):  # what a pattern in the place could stand for
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "x.jsonl").write_text(GOOD)
+    monkeypatch.chdir(tmp_path)
+    target = Path(place) / "x.parquet"
+    assert to_parquet("witness", Path(place) / "x.jsonl", target) == (1, 0)
+    tables = Tables()
+    assert written(target, tables.db).fits("witness")
+    tables.view("witness", {"witness": [target]})
+    assert tables.rows("select * from witness") == [{"e": "ack", "t": 1.0, "s": "ledger", "n": 7}]
+    (tmp_path / place / "journal.jsonl").write_text('{"n":1,"k":"probe","t":2.0}\n')
+    (tmp_path / "run1" / "journal.jsonl").write_text('{"n":5,"k":"probe","t":2.0}\n')
+    tables.journal(Path(place) / "journal.jsonl")
+    assert tables.rows("select n, wall from probes") == [{"n": 1, "wall": 2.0}]
+
+
+def test_nothing_is_left_of_tables_in_the_temporary_directory_and_nothing_made_before_it_is_needed(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    tables = Tables()
+    assert list(tmp_path.iterdir()) == []
+    tables.db.execute("set memory_limit = '40MB'")
+    tables.db.execute("create table big as select i, repeat(md5(i::varchar), 3) as s from range(1000000) t(i)")
+    assert len(list(tmp_path.iterdir())) == 1
+    del tables
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_lines_are_kept_with_their_types(tmp_path: Path) -> None:
     counts, rows = stored(tmp_path, GOOD * 3)
     assert counts == (3, 0)

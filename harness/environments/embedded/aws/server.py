@@ -36,6 +36,7 @@ from harness.environments.embedded.aws.wal import WriteAheadLog, replayed_enviro
 from harness.environments.embedded.postgres import DIRECTORY, PostgresMember
 from harness.environments.embedded.principals import principal
 from harness.environments.embedded.site import SiteConfig
+from wire.listening import listen
 from wire.threads import BoundedThreads
 
 Respond = Callable[..., Any]
@@ -73,6 +74,7 @@ class AwsEndpoint:
                 site.path / DIRECTORY, host=site.own(POSTGRES), port=POSTGRES.port,
                 password=site.postgres_password, replication_password=site.replication_password,
                 source_host=site.to_peer(POSTGRES),
+                hold=None if site.postgres_hold is None else socket.socket(fileno=site.postgres_hold),
             )
             self.rds = RegionalRds(
                 region=site.region, account=DEFAULT_ACCOUNT_ID,
@@ -363,7 +365,9 @@ def main() -> None:
     endpoint = AwsEndpoint(site)
     service = GLOBAL_AWS if site.role is Site.OUTSIDE else AWS
     endpoint.recover()
-    _Server(site.own(service), service.port, endpoint, handler=_Handler).serve_forever()
+    with listen(site.own(service), service.port) as listener:
+        server = _Server(site.own(service), service.port, endpoint, handler=_Handler, fd=listener.fileno())
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from harness.environments.embedded.principals import principal
 from harness.environments.embedded.site import SiteConfig
 from wire.asgi import BodyLimit, server_config
 from wire.http import async_http_client
+from wire.listening import listen
 
 Object = dict[str, Any]
 WATCH_SECONDS = 300.0
@@ -366,7 +367,8 @@ def main() -> None:
     api = KubernetesApi(site)
     uvicorn.Server(server_config(
         api.app(), site.own(KUBERNETES), KUBERNETES.port, ssl_certfile=str(site.path / "kube.crt"),
-        ssl_keyfile=str(site.path / "kube.key"), timeout_keep_alive=60)).run()
+        ssl_keyfile=str(site.path / "kube.key"), timeout_keep_alive=60)).run(
+            [listen(site.own(KUBERNETES), KUBERNETES.port)])
 
 
 if __name__ == "__main__":

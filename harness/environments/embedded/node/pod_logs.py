@@ -7,6 +7,7 @@ import hmac
 from pathlib import Path
 
 from harness.environments.embedded.addresses import KUBELET
+from wire.listening import listen
 from wire.streams import Doorstep
 
 HEAD_MOST = 16 * 1024
@@ -34,7 +35,7 @@ async def serve_logs(home: Path, address: str, token: str) -> None:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(answer, address, KUBELET.port, limit=HEAD_MOST)
+    server = await asyncio.start_server(answer, sock=listen(address, KUBELET.port), limit=HEAD_MOST)
     async with server:
         await server.serve_forever()
 

@@ -1,0 +1,102 @@
+"""The addresses of an environment are nobody else's, also while nobody listens there."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from harness.environments.base import EnvironmentFailed
+from harness.environments.embedded.addresses import AWS, ORCHESTRATOR, POSTGRES, Block, Site
+from harness.environments.embedded.holds import HELD, Holds, stay, stepping_aside
+from tests.harness.embedded.conftest import STRANGER, as_user
+from wire.listening import listen
+
+OPTIONS = ([], [socket.SO_REUSEADDR], [socket.SO_REUSEPORT], [socket.SO_REUSEADDR, socket.SO_REUSEPORT])
+
+
+@pytest.fixture
+def holds(block: Block) -> Iterator[Holds]:
+    """Those of a leased block."""
+    held = Holds(block)
+    yield held
+    held.close()
+
+
+def listening(address: tuple[str, int], options: list[int]) -> socket.socket:
+    """A server as anybody makes one, PostgreSQL for example."""
+    server = socket.socket()
+    try:
+        for option in options:
+            server.setsockopt(socket.SOL_SOCKET, option, 1)
+        server.bind(address)
+        server.listen()
+    except OSError:
+        server.close()
+        raise
+    return server
+
+
+def taken_by_stranger(*addresses: tuple[str, int]) -> list[str]:
+    """The addresses at which another user can listen, by whatever means."""
+
+    def try_all() -> list[str]:
+        taken = []
+        for address in addresses:
+            for options in OPTIONS:
+                try:
+                    listening(address, options).close()
+                except OSError:
+                    continue
+                taken.append(f"{address[0]}:{address[1]}")
+        return taken
+
+    return list(as_user(STRANGER, try_all))
+
+
+@pytest.mark.usefixtures("holds")
+def test_where_a_server_is_down_or_not_yet_up_nobody_else_can_listen(block: Block) -> None:
+    held = [(block.service(site, service), service.port) for site, service in HELD]
+    everywhere = [("0.0.0.0", port) for _, port in held]
+    assert taken_by_stranger(*held, *everywhere) == []
+
+
+@pytest.mark.usefixtures("holds")
+def test_a_server_of_ours_can_listen_there_again_and_again_and_only_one_at_a_time(block: Block) -> None:
+    address = (block.service(Site.OUTSIDE, ORCHESTRATOR), ORCHESTRATOR.port)
+    for _ in range(2):
+        with listen(*address):
+            with socket.create_connection(address, timeout=5), pytest.raises(OSError, match="already in use"):
+                listen(*address)
+            assert taken_by_stranger(address) == []
+        assert taken_by_stranger(address) == []
+
+
+@pytest.mark.usefixtures("holds")
+def test_a_caller_of_a_server_that_is_down_is_refused(block: Block) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((block.service(Site.PRIMARY, AWS), AWS.port), timeout=5)
+
+
+def test_postgresql_can_listen_when_its_hold_steps_aside_and_only_then(block: Block, holds: Holds) -> None:
+    hold, address = holds.postgres(Site.PRIMARY), (block.service(Site.PRIMARY, POSTGRES), POSTGRES.port)
+    for _ in range(2):
+        with pytest.raises(OSError, match="in use"):
+            listening(address, [socket.SO_REUSEADDR])
+        with stepping_aside(hold):
+            server = listening(address, [socket.SO_REUSEADDR])
+        assert taken_by_stranger(address) == []
+        server.close()  # as by SIGKILL
+        assert taken_by_stranger(address) == []
+
+
+def test_a_hold_does_not_stay_aside_when_whoever_had_it_step_aside_was_killed(block: Block, holds: Holds) -> None:
+    hold = holds.postgres(Site.SECONDARY)
+    hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    stay(hold)
+    assert taken_by_stranger((block.service(Site.SECONDARY, POSTGRES), POSTGRES.port)) == []
+
+
+def test_an_address_that_another_program_was_faster_to_take_is_named(block: Block) -> None:
+    with listening((block.service(Site.PRIMARY, AWS), AWS.port), []), pytest.raises(
+            EnvironmentFailed, match=rf"another program has taken 127\.{block.number}\.1\.6:4566 \(aws\) meanwhile"):
+        Holds(block)
