@@ -15,7 +15,7 @@ epoch, site and Deployment:
 
 A record that was sent twice counts once. A task's success is there if the very try that was acknowledged is (by its
 start date): one that was forgotten and run again was lost. Of an XCom or an object that was written again, the last
-acknowledgement counts.
+acknowledgement counts; an object that a look does not show at all was lost, though it was written again afterwards.
 
 It does **not** say anything about writes that were never acknowledged (**unknown**: they may be there or not), nor
 about those acknowledged after the last look (**unjudged**). Phantoms are looked for among ledger rows only: Airflow
@@ -60,8 +60,14 @@ create or replace temp view airflow_held as
            coalesce(task, '') as task, coalesce(map, 0) as map, coalesce(key, '') as key, c, snapshot
     from held where f in ('run', 'xcom') or f = 'ti' and state = 'success';
 create or replace temp table object_acks as
-    select s, key, arg_max(coalesce(d, ''), t) as d, arg_max(r, t) as r, max(t) as t, arg_max(c, t) as c
+    select s, key, arg_max(coalesce(d, ''), t) as d, arg_max(r, t) as r, max(t) as t, arg_max(c, t) as c, min(t) as first
     from witness where e = 'ack' and s in ('task-logs', 'images') group by s, key;
+create or replace temp table superseded as
+    select * from (
+        select s, key, coalesce(d, '') as d, r, t, lead(t) over (partition by s, key order by t) as until
+        from witness where e = 'ack' and s in ('task-logs', 'images')
+            and (s, key) in (select s, key from object_acks where first < t))
+    where until > t;
 create or replace table absent (stream varchar, part varchar, d varchar, r varchar, t double, ident varchar,
                                 look integer, fate varchar);
 create or replace table strange (d varchar, ident varchar, look integer, fate varchar)
@@ -94,6 +100,12 @@ insert into absent
     from object_acks a left join (
         select key, any_value(c) as c from held where snapshot = $snapshot and f = $fact group by key) h using (key)
     where a.s = $stream and a.t <= $began and (h.key is null or h.c is distinct from a.c)"""
+OBJECT_ONCE = """
+insert into absent
+    select a.s, $fact, a.d, a.r, a.t, a.key, $look, 'absent'
+    from superseded a anti join (select key from held where snapshot = $snapshot and f = $fact) using (key)
+    where a.s = $stream and a.t <= $began and a.until > $began"""
+"""Of an object that was written again after a look: whether the look lacks what was written before it."""
 MISPLACED = """
 insert into strange
     select d, concat_ws(' ', 'row', n, 'of', wr, 'in the database of', found), $look, 'misplaced'
@@ -125,6 +137,7 @@ def account(history: History) -> None:
         tables.db.execute(AIRFLOW, at)
         for stream, fact in OBJECTS.items():
             tables.db.execute(OBJECT, {**at, "stream": stream, "fact": fact})
+            tables.db.execute(OBJECT_ONCE, {**at, "stream": stream, "fact": fact})
         place = {"look": look.order, "snapshot": look.snapshot}
         tables.db.execute(MISPLACED, place)
         tables.db.execute(PHANTOM, place)
@@ -137,7 +150,7 @@ def account(history: History) -> None:
         select 'metadata' as stream, d, count(*) as acknowledged, count(*) filter (t > $last) as unjudged
         from ({ledger_acks(history)}) group by d
         union all select 'metadata', d, count(*), count(*) filter (t > $last) from airflow_acks group by d
-        union all select s, d, count(*), count(*) filter (t > $last) from object_acks group by s, d""",
+        union all select s, d, count(*), count(*) filter (first > $last) from object_acks group by s, d""",
         {"last": last.began if last else -1.0})
 
 

@@ -41,8 +41,8 @@ class Figures:
     recoveries: list[dict[str, Recovery]]
     """By Deployment."""
     up_at_end: dict[str, bool | None]
-    down_between: set[str]
-    """Deployments that were down for long while nothing moved."""
+    up_between: dict[str, bool | None]
+    """By Deployment whether it was up while nothing moved it; None: not always watched."""
     losses: list[dict[str, dict[str, Loss]]]
     """By stream and Deployment."""
     fates: dict[str, dict[str, Fates]]
@@ -91,7 +91,7 @@ def compute(history: History) -> Figures:
         history=history,
         recoveries=measured("rto", lambda: rto.recoveries(history)),
         up_at_end=measured("rto", lambda: rto.up_at_end(history)),
-        down_between=measured("rto", lambda: rto.down_between(history)),
+        up_between=measured("rto", lambda: rto.up_between(history)),
         losses=measured("rpo", lambda: rpo.losses(history)),
         fates=measured("conservation", lambda: conservation.fates(history)),
         split=measured("split_brain", lambda: split_brain.of(history)),

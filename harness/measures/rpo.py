@@ -3,8 +3,9 @@
 **RPO of a stream** = t_fault - the acknowledgement of the oldest write that the transition lost, with the count. It
 is known no better than what was observed:
 
-* where no older acknowledged write survives, it is *at least* that (everything that was watched is gone), and met by
-  no bound: the history is too short to say more;
+* where no older acknowledged write of the same reign survives, it is *at least* that (everything that was watched is
+  gone), and met by no bound: the history is too short to say more. What an earlier reign had written never had to take
+  the way of this one: its survival says nothing;
 * where nothing is lost, it is at most the time since the last acknowledgement before the fault, plus the time by which
   the witness may have missed one (:mod:`hearing`);
 * where nothing was acknowledged, it is not known.
@@ -44,12 +45,15 @@ with told as (
     union all select s, d, r, t from object_acks)
 """
 """Every acknowledged write once; ``ledger``: the ledger's."""
-ACKED = """
-select move, stream, told.d, count(*) filter (t <= seen) as acknowledged, max(t) filter (t <= seen) as last
-from told join reigns on reigns.r = told.r and reigns.d = told.d
+ACKED = """,
+once as (
+    select stream, d, r, t from told
+    union all select stream, d, r, t from fates where (stream, ident, t) in (select s, key, t from superseded))
+select move, stream, once.d, count(*) filter (t <= seen) as acknowledged, max(t) filter (t <= seen) as last
+from once join reigns on reigns.r = once.r and reigns.d = once.d
 where t > since and t <= until group by all
 """
-"""What the site that is left had acknowledged in its last reign."""
+"""What the site that is left had acknowledged in its last reign, what it lost and was written again included."""
 LOST = """
 select move, stream, fates.d, part,
        count(*) filter (t <= seen) as lost, min(t) filter (t <= seen) as oldest,
@@ -62,11 +66,11 @@ where fate in ('lost', 'recovered_later') and (t <= seen or fates.r = reigns.r a
 """
 """What was lost at the transition: before the fault, in any reign; and after it, by the site that is left."""
 OLDER = """
-select distinct move, stream, d from told join edges using (stream, d)
+select distinct edges.move, stream, d from told join edges using (stream, d) join reigns using (move, d)
     anti join (select stream, d, t from fates where fate <> 'recovered_later') using (stream, d, t)
-where t < oldest
+where t < oldest and (oldest <= since or reigns.r = told.r and t > since)
 """
-"""Of which Deployments some older acknowledged write survives."""
+"""Of which Deployments some older acknowledged write survives: of the reign of the oldest that was lost, or before."""
 FLEET = ""
 """In place of a Deployment: of writes that belong to none (images)."""
 

@@ -18,11 +18,12 @@ long a person took to decide. The canary's own interval and second are part of t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any
 
+from harness.measures import timeline
 from harness.measures.history import History
 from harness.measures.interval import Interval
 from harness.measures.result import Recovery, Split
@@ -42,7 +43,7 @@ select d, run, min_by(sent + ms / 1000, sent) as seen, min(scheduled) as schedul
        min_by(greatest($interval + (ms + late_ms) / 1000, sent + ms / 1000 - before), sent) as doubt
 from spaced
 where outcome = 'ok' and scheduled is not null and sent > $since
-    and (address is null or len($known) = 0 or list_contains($there, address))
+    and (len($known) = 0 or list_contains($there, address))
 group by d, run order by seen
 """
 """When each canary run was first seen to have succeeded, by probes whose hostname led to the right site."""
@@ -70,13 +71,26 @@ select d, bool_and(outcome <> 'ok') as failing from (
     qualify row_number() over (partition by d order by sent desc) <= 2)
 group by d
 """
-DOWN = """
+STRETCHES = """
 with marked as (
-    select d, sent, outcome, count(*) filter (outcome = 'ok') over (partition by d order by sent) as oks
-    from probes where sent < $until)
-select d, min(sent) as first, max(sent) as last from marked where outcome <> 'ok' group by d, oks
+    select d, sent, outcome, lag(sent) over before as previous, count(*) filter (outcome = 'ok') over before as oks
+    from probes where sent < $until window before as (partition by d order by sent)),
+news as (
+    select d, min(sent) as seen from probes
+    where sent < $until and outcome = 'ok' and scheduled is not null group by d, run
+    union all select distinct d, $until from probes where outcome = 'ok' and scheduled is not null and sent < $until)
+select d, 'unwatched' as what, previous as first, sent as last from marked
+union all
+select d, 'unwatched', max(sent), $until from marked group by d
+union all
+select d, 'failing', min(sent), max(sent) from marked where outcome <> 'ok' group by d, oks
+union all
+select d, 'idle', lag(seen) over (partition by d order by seen), seen from news
 """
-"""Each unbroken row of probes of a Deployment that were not answered well."""
+"""Stretches of time in which a Deployment was not probed, answered no probe well, or showed no new canary success."""
+
+Span = tuple[float, float]
+"""From when to when, in wall-clock seconds."""
 
 
 @dataclass(frozen=True)
@@ -116,25 +130,45 @@ def up_at_end(history: History) -> dict[str, bool | None]:
     return found
 
 
-def down_between(history: History) -> set[str]:
-    """The Deployments whose probes failed for longer than a relapse takes to be seen, while nothing moved.
+def up_between(history: History) -> dict[str, bool | None]:
+    """Whether each Deployment was up while nothing moved it; None: there is a time in which nobody watched it.
 
-    Between the last look and the end of the record nobody promises anything; from a disrupting fault, or a request, to
-    the settled fleet it is the transition's own recovery time.
+    It was not, if its probes failed for longer than a relapse takes to be seen, or showed no new success of a canary
+    for so long (unless something stood that the drill had broken without meaning to disrupt anything: commits may wait
+    then). From a disrupting fault, or a request, to the settled fleet it is the recovery time of a transition of this
+    very Deployment; between the last look and the end of the record nobody promises anything.
     """
-    settled = [m for m in history.looks if not m.before]
+    settled = [look for look in history.looks if not look.before]
     if not settled:
-        return set()
-    span = RELAPSE_CANARIES * history.started.canary_interval_s + history.started.probe_interval_s
-    moving = [(min(m.fault_asked, m.asked), m.settled if m.settled is not None else m.until) for m in history.moves]
-    found: set[str] = set()
-    for row in history.tables.rows(DOWN, until=settled[-1].began):
-        parts = [(row["first"], row["last"])]
-        for began, ended in moving:
-            parts = [part for a, b in parts for part in ((a, min(b, began)), (max(a, ended), b)) if part[1] > part[0]]
-        if any(b - a > span for a, b in parts):
-            found.add(row["d"])
-    return found
+        return {}
+    interval = history.started.probe_interval_s
+    relapse = RELAPSE_CANARIES * history.started.canary_interval_s + interval
+    # The success before a stretch may be older than the probe that saw it, the one after it younger.
+    longest = {"failing": relapse, "idle": relapse + 2 * interval, "unwatched": _unwatched_s(history)}
+    parts: dict[tuple[str, str], list[Span]] = defaultdict(list)
+    for row in history.tables.rows(STRETCHES, until=settled[-1].began):
+        if "first" in row and row["last"] - row["first"] > longest[row["what"]]:
+            parts[row["d"], row["what"]] += _without([(row["first"], row["last"])], _moving(history, row["d"]))
+    standing = timeline.standing(history.evidence)
+    up: dict[str, bool | None] = {}
+    for name in history.fleet:
+        parts[name, "idle"] = _without(parts[name, "idle"], [*standing, *parts[name, "unwatched"]])
+        seen = {what for what, most in longest.items() if any(b - a > most for a, b in parts[name, what])}
+        up[name] = False if seen & {"failing", "idle"} else None if seen else True
+    return up
+
+
+def _moving(history: History, name: str) -> list[Span]:
+    """The times in which a Deployment is on its way, or has been struck by what it is moved for."""
+    return [(min(m.fault_asked, m.asked), m.settled if m.settled is not None else m.until)
+            for m in history.moves if name in m.deployments]
+
+
+def _without(parts: list[Span], taken: Iterable[Span]) -> list[Span]:
+    """What is left of some spans of time without others."""
+    for began, ended in taken:
+        parts = [part for a, b in parts for part in ((a, min(b, began)), (max(a, ended), b)) if part[1] > part[0]]
+    return parts
 
 
 def _of(history: History, move: Move) -> dict[str, Recovery]:
@@ -182,8 +216,12 @@ def _gaps(history: History, since: float, until: float) -> dict[str, float]:
 
 def _watched(history: History, gaps: Mapping[str, float]) -> dict[str, bool]:
     """Which Deployments were probed all the time."""
-    most = UNWATCHED_PROBES * history.started.probe_interval_s + PROBE_TIMEOUT_S
-    return {name: gap <= most for name, gap in gaps.items()}
+    return {name: gap <= _unwatched_s(history) for name, gap in gaps.items()}
+
+
+def _unwatched_s(history: History) -> float:
+    """The longest time between two probes that is no gap."""
+    return UNWATCHED_PROBES * history.started.probe_interval_s + PROBE_TIMEOUT_S
 
 
 def _restored(seen: list[Sighting], until: float, relapse: float) -> list[Sighting]:

@@ -99,9 +99,10 @@ def moves(evidence: Evidence, fleet: Sequence[str]) -> list[Move]:
         since = accepted[index - 1].record if index else 0
         intent = next((e for e in reversed(events) if isinstance(e, TriggerIntent)
                        and since < e.record < trigger.record), None)
-        # One that failed half-way leaves its fault to the next request, and so does one of other Deployments.
-        answered = max((a.record for a, m in zip(accepted, found, strict=False)
-                        if m.completed is not None and set(m.deployments) & set(deployments)), default=0)
+        # One that failed half-way leaves its fault to the next request, and so does one that left a Deployment behind.
+        answered = min((max((a.record for a, m in zip(accepted, found, strict=False)
+                             if m.completed is not None and name in m.deployments), default=0)
+                        for name in deployments), default=0)
         fault = _own_fault([e for e in events if answered < e.record < trigger.record])
         taken = [m.completed for m in found]
         settled = next((e for e in after if isinstance(e, Settled)), None)
@@ -154,6 +155,18 @@ def looks(evidence: Evidence, found: Sequence[Move]) -> list[Look]:
         move = max((m.index for m in found if m.accepted < began), default=None)
         made.append(Look(order, name, began, site, name not in settled, move))
     return made
+
+
+def standing(evidence: Evidence) -> list[tuple[float, float]]:
+    """When something was broken that is not meant to disrupt anything: from the asking to when it was taken back."""
+    events, found = evidence.events, []
+    for fault in evidence.of(FaultOutcome):
+        if not fault.disrupts:
+            undone = next((e for e in evidence.of(UndoOutcome) if e.record > fault.record and _heals(e, fault, events)),
+                          None)
+            found.append((fault.in_force if fault.asked is None else fault.asked,
+                          undone.wall if undone is not None else events[-1].wall))
+    return found
 
 
 def outages(evidence: Evidence) -> list[Outage]:

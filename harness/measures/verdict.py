@@ -192,22 +192,25 @@ def _never_restored(figures: Figures) -> Judgement | None:
 
 
 def _up_at_end(figures: Figures) -> Judgement | None:
-    if not figures.up_at_end or not figures.history.looks:
+    if not figures.history.looks:
         return None
-    down = sorted(name for name, up in figures.up_at_end.items() if up is False)
-    unknown = sorted(name for name, up in figures.up_at_end.items() if up is None)
-    shown = f"down: {_names(down)}" if down else f"nobody watched: {_names(unknown)}" if unknown else "all up"
-    return Judgement(name="every Deployment is up at the end", asked="all", observed=shown,
-                     verdict=FAIL if down else INCONCLUSIVE if unknown else PASS)
+    return _all_up("every Deployment is up at the end", figures.up_at_end, "all up")
 
 
 def _up_between(figures: Figures) -> Judgement | None:
-    """No Deployment is down for long while nothing moves and nothing that disrupts is in force."""
-    if not figures.history.looks:
+    """No Deployment is down for long while nothing moves it and nothing that disrupts is in force."""
+    return _all_up("every Deployment is up while nothing moves", figures.up_between, "none was down")
+
+
+def _all_up(name: str, up: Mapping[str, bool | None], well: str) -> Judgement | None:
+    """``up``: by Deployment, None where nobody watched; ``well``: what to say where all are."""
+    if not up:
         return None
-    down = sorted(figures.down_between)
-    return Judgement(name="every Deployment is up while nothing moves", asked="all",
-                     observed=f"down: {_names(down)}" if down else "none was down", verdict=FAIL if down else PASS)
+    down = sorted(name for name, state in up.items() if state is False)
+    unknown = sorted(name for name, state in up.items() if state is None)
+    shown = f"down: {_names(down)}" if down else f"nobody watched: {_names(unknown)}" if unknown else well
+    return Judgement(name=name, asked="all", observed=shown,
+                     verdict=FAIL if down else INCONCLUSIVE if unknown else PASS)
 
 
 def _unexplained(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:

@@ -216,6 +216,8 @@ def window(case: Case, index: int, deployment: str, kind: str) -> Window:
         last = max(w.acked or 0 for w in reign)
         return Window(**{**vars(count), "known": True, "high": move.seen - last + CLOCK_S + BLIND_S})
     oldest = min(w.acked or 0 for w in lost)
-    survives = any((w.acked or 0) < oldest and fate(case, w) in ("held", "recovered_later") for w in acked)
+    older = [w for w in acked if (w.acked or 0) < oldest and (oldest <= since or (
+        w.site == move.source and (w.acked or 0) > since))]
+    survives = any(fate(case, w) in ("held", "recovered_later") for w in older)
     return Window(**{**vars(count), "known": True, "low": max(0.0, move.asked - oldest - CLOCK_S),
                      "high": max(0.0, move.seen - oldest) + CLOCK_S if survives else None})

@@ -352,12 +352,24 @@ def test_of_an_object_that_was_written_again_the_last_content_counts(story: Stor
     assert counts(fates(story, stream="task-logs")) == {"acknowledged": 1, "corrupted": 1}
 
 
-def test_an_object_that_is_written_again_after_a_look_is_not_judged_by_it(story: Story) -> None:
+@pytest.mark.parametrize(("shown", "found"), [
+    ([], {"acknowledged": 1, "lost": 1}), (["k"], {"acknowledged": 1, "held": 1})])
+def test_an_object_that_is_written_again_after_the_last_look_was_to_be_there_before(
+    story: Story, shown: list[str], found: dict[str, int]
+) -> None:
     story.start("a")
     story.log(90, "k", content=1)
     story.log(150, "k", content=2)
-    looked(story, (100, []))
-    assert counts(fates(story, stream="task-logs")) == {"acknowledged": 1, "unjudged": 1}
+    looked(story, (100, held(logs=shown)))
+    assert counts(fates(story, stream="task-logs")) == found
+
+
+def test_an_object_that_a_look_lacks_was_lost_though_it_is_written_again(story: Story) -> None:
+    story.start("a")
+    for at in (90, 90, 120, 150, 180):  # one acknowledgement was sent twice
+        story.log(at, "k", content=at)
+    looked(story, (100, []), (130, []), (140, held(logs=["k"])), (200, held(logs=["k"])))
+    assert counts(fates(story, stream="task-logs")) == {"acknowledged": 1, "recovered_later": 1}
 
 
 # -- at which transition ---------------------------------------------------------------------------------------

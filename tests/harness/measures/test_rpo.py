@@ -18,6 +18,7 @@ from tests.harness.measures.runs import (
     past,
     reign,
     round_trip,
+    transition,
 )
 
 ERROR, BLIND = 0.01, 0.03
@@ -119,6 +120,27 @@ def test_an_older_write_of_another_deployment_or_stream_does_not_close_the_windo
     assert same(loss(story, name="b").rpo, 0, 1 + ERROR + BLIND)
 
 
+def test_what_an_earlier_reign_wrote_does_not_close_the_window_of_a_reign_that_lost_everything() -> None:
+    story = round_trip()
+    forget_rows(story, "settled-2", range(105, 200))
+    assert same(loss(story, move=1).rpo, 201 - 105 - SENT - ERROR, None)
+    story.snapshots["settled-2"].append({"f": "row", "d": "a", "wr": "east/w", "n": 105})
+    assert same(loss(story, move=1).rpo, 201 - 106 - SENT - ERROR, 201 - 106 + ERROR)
+
+
+@pytest.mark.parametrize("stream", ["metadata", "task-logs", "images"])
+def test_a_way_back_on_which_nothing_ever_arrived_meets_no_bound(stream: str) -> None:
+    story = outage(targets={"rpo": {stream: 300.0}})
+    story.heal(150)
+    reign(story, "east", 141, 200)
+    transition(story, 200, "east", "west")
+    forget_rows(story, "settled-2", range(105, 200))
+    keys = {told["key"] for told in story.witness if told["r"] == "east" and told["t"] < 200 and "key" in told}
+    forget(story, "settled-2", lambda fact: fact.get("key") in keys)
+    there, back = (target for target in story.result().targets if "RPO" in target.name)
+    assert (there.verdict, back.verdict, back.high) == ("PASS", "INCONCLUSIVE", None)
+
+
 def test_older_writes_that_were_sent_twice_and_are_all_gone_do_not_close_the_window() -> None:
     story = round_trip()
     story.witness += [dict(told) for told in story.witness]
@@ -211,6 +233,15 @@ def test_what_is_absent_after_the_transition_and_there_at_the_end_is_lost_and_re
     found = loss(story)
     assert (found.lost, found.recovered_later) == (2, 1)
     assert same(found.rpo, 2 - ERROR, 2 + ERROR)
+
+
+def test_a_log_that_was_lost_and_written_again_by_the_new_site_was_lost() -> None:
+    story = round_trip()
+    forget(story, "settled-1", lambda fact: fact.get("key") == "a/95")
+    story.log(145, "a/95", region="east")
+    found = loss(story, "task-logs")
+    assert (found.acknowledged, found.lost, found.recovered_later) == (10, 1, 1)
+    assert same(found.rpo, 5 - ERROR, 5 + ERROR)
 
 
 def test_each_part_of_the_metadata_is_counted(story: Story) -> None:

@@ -113,7 +113,7 @@ def test_a_task_counts_when_it_was_certainly_scheduled_in_the_new_epoch(
     assert rto.high == pytest.approx(high)
 
 
-@pytest.mark.parametrize(("address", "high"), [("1.1.1.1", 14.01), ("2.2.2.2", 12.01), ("3.3.3.3", 14.01), (None, 12.01)])
+@pytest.mark.parametrize(("address", "high"), [("1.1.1.1", 14.01), ("2.2.2.2", 12.01), ("3.3.3.3", 14.01), (None, 14.01)])
 def test_a_hostname_that_still_leads_to_the_site_that_is_left_shows_no_recovery(
     story: Story, address: str | None, high: float
 ) -> None:
@@ -421,13 +421,17 @@ def answering(story: Story, since: int, until: int, *gaps: tuple[float, float]) 
         story.probe(at, "a", ok=not down, scheduled=None if down else at - 1)
 
 
-@pytest.mark.parametrize(("gap", "down"), [((20, 52), set()), ((20, 54), {"a"})])
+def between(story: Story, name: str = "a") -> bool | None:
+    return rto.up_between(past(story)).get(name)
+
+
+@pytest.mark.parametrize(("gap", "up"), [((20, 52), True), ((20, 54), False)])
 def test_a_deployment_is_down_between_moves_when_its_probes_fail_for_more_than_a_relapse(
-    story: Story, gap: tuple[float, float], down: set[str]
+    story: Story, gap: tuple[float, float], up: bool
 ) -> None:
     settled(story)
     answering(story, 4, 202, gap)
-    assert rto.down_between(past(story)) == down
+    assert between(story) is up
 
 
 @pytest.mark.parametrize("gap", [(99, 139), (80, 115), (125, 172)])
@@ -435,7 +439,7 @@ def test_what_fails_from_the_fault_to_the_settling_is_the_transitions_own(story:
     moved(story, settled=140, asked=99)
     story.settle(400, held())
     answering(story, 4, 402, gap)
-    assert rto.down_between(past(story)) == set()
+    assert between(story) is True
 
 
 @pytest.mark.parametrize("gap", [(60, 115), (125, 175), (60, 180)])
@@ -443,22 +447,84 @@ def test_what_fails_longer_before_the_fault_or_after_the_settling_is_not(story: 
     moved(story, settled=140, asked=99)
     story.settle(400, held())
     answering(story, 4, 402, gap)
-    assert rto.down_between(past(story)) == {"a"}
+    assert between(story) is False
 
 
 def test_one_answer_between_failures_is_an_answer(story: Story) -> None:
     settled(story)
     answering(story, 4, 202, (20, 50), (54, 84))
-    assert rto.down_between(past(story)) == set()
+    assert between(story) is True
 
 
 def test_after_the_last_look_and_without_one_nobody_promises_anything(story: Story) -> None:
     settled(story)
     answering(story, 4, 402, (190, 400))
-    assert rto.down_between(past(story)) == set()
+    assert between(story) is True
     story.events = [event for event in story.events if event.kind != "settled"]
     story.snapshots.clear()
-    assert rto.down_between(past(story)) == set()
+    assert rto.up_between(past(story)) == {}
+
+
+def seeing_nothing_new(story: Story, since: float, until: float) -> None:
+    """The probes of this span are answered, and all of them show the canary of its begin."""
+    for event in story.events:
+        if event.kind == "probe" and since < event.monotonic < until:
+            event.data["canary"] = {"run": "old", "scheduled": since - 1.0, "ended": since}
+
+
+@pytest.mark.parametrize(("until", "up"), [(57, True), (59, False)])
+def test_a_deployment_that_answers_and_runs_no_task_is_down_between_moves_as_well(
+    story: Story, until: int, up: bool
+) -> None:
+    settled(story)
+    answering(story, 4, 202)
+    seeing_nothing_new(story, 20, until)
+    assert between(story) is up
+
+
+def test_a_deployment_that_runs_no_task_up_to_the_last_look_was_down(story: Story) -> None:
+    settled(story)
+    answering(story, 4, 202)
+    seeing_nothing_new(story, 120, 202)
+    assert between(story) is False
+
+
+@pytest.mark.parametrize(("disrupts", "up"), [(False, True), (True, False)])
+def test_what_the_drill_broke_without_meaning_to_disrupt_may_make_tasks_wait(story: Story, disrupts: bool, up: bool) -> None:
+    settled(story)
+    answering(story, 4, 202)
+    seeing_nothing_new(story, 40, 140)
+    story.fault(39, fault="link", disrupts=disrupts)
+    story.event(139, "undo.outcome", undo={"mend": "link"})
+    story.events.sort(key=lambda event: event.monotonic)
+    assert between(story) is up
+    if not disrupts:
+        seeing_nothing_new(story, 139, 180)
+        assert between(story) is False
+
+
+@pytest.mark.parametrize(("until", "up"), [(34, True), (36, None)])
+def test_a_time_between_moves_that_nobody_watched_is_not_known(story: Story, until: int, up: bool | None) -> None:
+    settled(story)
+    answering(story, 4, 202)
+    story.events = [event for event in story.events if event.kind != "probe" or not 20 < event.monotonic < until]
+    assert between(story) is up
+    story.probe(80, "a", ok=False)
+    for event in story.events:
+        if event.kind == "probe" and 60 < event.monotonic < 120:
+            event.data.update(outcome="failed")
+    assert between(story) is False  # what was seen decides
+
+
+def test_a_deployment_that_no_transition_moves_is_not_excused_by_those_of_others(story: Story) -> None:
+    moved(story, "a", "b", settled=300)
+    for event in story.events:
+        if event.kind == "trigger.accepted":
+            event.data["deployments"] = ["a"]
+    for at in range(4, 302, 2):
+        for name in ("a", "b"):
+            story.probe(at, name, ok=not 100 < at < 280, scheduled=at - 1)
+    assert rto.up_between(past(story)) == {"a": True, "b": False}
 
 
 @pytest.mark.parametrize(("failing_since", "up"), [(199, False), (200, True), (202, True)])

@@ -182,6 +182,15 @@ def test_deployments_that_are_asked_for_one_by_one_answer_the_same_fault(story: 
     assert first.until == second.until == story.evidence().events[-1].wall
 
 
+def test_a_request_that_takes_along_whom_the_first_one_left_behind_answers_the_same_fault(story: Story) -> None:
+    story.start("a", "b")
+    story.fault(100)
+    for at, named in ((101, ["a"]), (300, ["a", "b"]), (400, ["a"])):
+        story.request(at, "west", "east", deployments=named)
+        story.complete(at + 5, deployments=named)
+    assert [move.fault_seen for move in found(story, "a", "b")] == [100, 100, 400]
+
+
 def test_two_transitions_that_overlap_each_have_their_own_end(story: Story) -> None:
     story.start("a", "b")
     story.request(101, "west", "east", deployments=["a"])

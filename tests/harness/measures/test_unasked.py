@@ -61,10 +61,37 @@ def a_second_writer_where_no_target_names_it() -> Story:
 
 
 
+def a_scheduler_is_dead_while_nothing_moves() -> Story:
+    story = quiet(400)
+    for event in story.events:
+        if event.kind == "probe" and 100 < event.monotonic < 300:
+            event.data["canary"] = {"run": "c99", "scheduled": 98.0, "ended": 99.0}
+    return story
+
+
+def one_of_two_is_left_behind() -> Story:
+    """The region of both dies, only one is moved, and the other one comes back with the region."""
+    story = Story()
+    story.start("a", "b", targets={"rto": 60.0, "split-brain-writes": 0})
+    reign(story, "west", 90, 100)
+    story.fault(100)
+    story.request(101, "west", "east", deployments=["a"])
+    story.links.append({"t": 102, "event": "connect", "caller": "orchestrator", "site": "secondary", "service": "aws"})
+    story.epoch(104.9, "east", 2, "a")
+    story.complete(106, deployments=["a"])
+    for at in range(101, 290, 2):
+        story.probe(at, "b", ok=False)
+    reign(story, "east", 105, 340, "a")
+    story.heal(290)
+    reign(story, "west", 291, 340, "b")
+    story.settle(340, everything(story), since=106)
+    return story
+
 
 FAILS: list[Callable[[], Story]] = [
     logs_are_lost, images_of_the_new_site_are_lost, a_planned_move_loses_logs, a_deployment_is_down_while_nothing_moves,
-    the_last_probes_fail, a_second_writer_where_no_target_names_it]
+    the_last_probes_fail, a_second_writer_where_no_target_names_it, a_scheduler_is_dead_while_nothing_moves,
+    one_of_two_is_left_behind]
 
 
 @pytest.mark.parametrize("told", FAILS, ids=lambda told: told.__name__)
@@ -116,8 +143,14 @@ def names_that_lead_to_nobody() -> Story:
     return story
 
 
+def probes_that_stop_for_a_while() -> Story:
+    story = quiet(400)
+    story.events = [event for event in story.events if event.kind != "probe" or not 100 < event.monotonic < 300]
+    return story
+
+
 OPEN: list[Callable[[], Story]] = [
-    a_standby_that_begins_to_speak_late, a_clock_that_is_dragged_away, a_target_that_does_not_exist,
+    probes_that_stop_for_a_while, a_standby_that_begins_to_speak_late, a_clock_that_is_dragged_away, a_target_that_does_not_exist,
     an_acknowledgement_of_nothing, a_look_without_its_file, names_that_lead_to_nobody]
 
 
