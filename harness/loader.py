@@ -8,7 +8,7 @@ schema, then against itself (:mod:`harness.consistency`).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -99,8 +99,8 @@ def parse(text: str, path: Path) -> LoadedDrill:
             problems += [_at(path, found, loc, loc, message) for loc, message in consistency.contradictions(drill)]
             warnings = [_at(path, found, loc, loc, message) for loc, message in consistency.doubts(drill)]
     if problems or drill is None:
-        raise InvalidDrill(_sorted(problems))
-    return LoadedDrill(drill, path, text, tuple(_sorted(warnings)))
+        raise InvalidDrill(_first(problems))
+    return LoadedDrill(drill, path, text, tuple(_first(warnings)))
 
 
 def _at(path: Path, found: Read, loc: Loc, about: Loc, message: str) -> Problem:
@@ -113,8 +113,14 @@ def _at(path: Path, found: Read, loc: Loc, about: Loc, message: str) -> Problem:
 
 
 def _problem(path: Path, place: Place, message: str) -> Problem:
-    return Problem(printable(str(path)), place.line, place.column, message)
+    # Whatever a message repeats of a file, it is one line.
+    return Problem(printable(str(path)), place.line, place.column, printable(message))
 
 
-def _sorted(problems: list[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+def _first(problems: list[Problem]) -> list[Problem]:
+    """The problems in the order of the file; of very many the first, and how many more there are."""
+    found = sorted(problems, key=lambda problem: (problem.line, problem.column))
+    if (more := len(found) - plain_yaml.FAULTS_MOST) <= 0:
+        return found
+    found = found[:plain_yaml.FAULTS_MOST]
+    return [*found, replace(found[-1], message=f"and {more} more from here on")]

@@ -156,7 +156,8 @@ class FleetSpec(Model):
         unknown = [each for each in self.public_environment
                    if not any(matches(each, name) for name in self.environment)]
         if unknown:
-            raise ValueError(f"public-environment: there is no such variable in environment: {', '.join(unknown)}")
+            raise ValueError(f"public-environment: there is no such variable in environment: {shown(unknown[0])}"
+                             + (f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""))
         return self
 
     @property

@@ -41,7 +41,7 @@ def check(data: bytes) -> LoadedDrill | InvalidDrill:
     problems = found.problems if isinstance(found, InvalidDrill) else list(found.warnings)
     if isinstance(found, LoadedDrill):
         planning.describe(found, Machine(8000, 2))
-    elif not problems or len(problems) > 3 * FAULTS_MOST:
+    elif not problems or len(problems) > FAULTS_MOST + 1:
         raise Wrong(f"{len(problems)} problems")
     lines = [len(line) for line in _LINE_END.split(data.decode("utf-8", errors="replace"))]
     for problem in problems:

@@ -103,11 +103,23 @@ def test_a_claim_that_nothing_in_the_drill_could_show_is_refused(phases: str, pr
     ("fleet: {environment: {LD_PRELOAD: x.so}}\n", "fleet.environment.LD_PRELOAD: may not be set by a drill"),
     ("fleet: {environment: {AIRFLOW__CORE__EXECUTOR: x}}\n", "may not be set by a drill: the platform sets it"),
     ("fleet: {environment: {A: 5}}\n", "must be text; put it in quotes (it is not repeated here"),
-    ("fleet: {public-environment: [\"B*\"]}\n", "there is no such variable in environment: B*"),
+    ("fleet: {public-environment: [\"B*\"]}\n", "there is no such variable in environment: 'B*'"),
 ])
 def test_values_that_make_no_sense_are_refused_in_the_users_words(more: str, expected: str) -> None:
     found = refusals(drill(FAILOVER, more=more))
     assert any(expected in problem for problem in found), found
+
+
+def test_what_a_message_repeats_of_a_file_stays_on_its_line() -> None:
+    found, = refusals(drill(FAILOVER, more='fleet: {public-environment: ["a\\nb", c, d]}\n'))
+    assert found == (r"x.yaml:4:1: fleet: public-environment: there is no such variable in environment: 'a\nb', and 2 more")
+
+
+def test_of_very_many_problems_the_first_are_said_and_how_many_more_there_are() -> None:
+    found = refusals(drill(FAILBACK * 150))
+    assert len(found) == 51
+    assert found[0].startswith("x.yaml:6:5: phase 2, failback: there is no failover before it")
+    assert found[-1] == "x.yaml:55:5: and 100 more from here on"
 
 
 def test_a_list_without_phases_is_said_in_the_users_words() -> None:
