@@ -161,7 +161,7 @@ def _writes_lost(figures: Figures) -> Interval | None:
 
 def _expectations(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
     evidence = figures.history.evidence
-    found = [_never_restored(figures), _up_at_end(figures), _up_between(figures), *_unexplained(figures, targets),
+    found = [_never_restored(figures), _up_at_end(figures), _up_between(figures), _followed(figures), *_unexplained(figures, targets),
              *_strange(figures), *_tasks(figures, targets)]
     if targets.get("split-brain-writes") is None and figures.history.fleet:
         found.append(_count("split-brain writes", None, figures.split.total))
@@ -213,6 +213,16 @@ def _all_up(name: str, up: Mapping[str, bool | None], well: str) -> Judgement | 
                      verdict=FAIL if down else INCONCLUSIVE if unknown else PASS)
 
 
+def _followed(figures: Figures) -> Judgement | None:
+    """Some write of every Deployment was acknowledged, so that there is something that could have been lost."""
+    if not figures.history.looks:
+        return None
+    silent = sorted(name for name in figures.history.fleet if not figures.fates[name]["metadata"].acknowledged)
+    return Judgement(name="writes of every Deployment are followed", asked="all",
+                     observed=f"no acknowledgement: {_names(silent)}" if silent else "all followed",
+                     verdict=INCONCLUSIVE if silent else PASS)
+
+
 def _unexplained(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
     """Writes of each stream that no fault accounts for: lost in a planned transition, or at none, or in the new site.
 
@@ -255,12 +265,14 @@ def _attempted(figures: Figures, phantom: Interval) -> Interval | None:
 
 
 def _tasks(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
-    if figures.followed is None:
+    followed = figures.followed
+    if followed is None:
         return []
+    told = exactly if all(task.heard for task in followed) else Interval.at_least
     return [_count("tasks duplicated (more than one side effect)", targets.get("tasks-duplicated"),
-                   exactly(sum(task.duplicated for task in figures.followed))),
+                   told(sum(task.duplicated for task in followed))),
             _count("tasks run against their retries", targets.get("tasks-against-retries"),
-                   exactly(sum(task.against_retries for task in figures.followed)))]
+                   told(sum(task.against_retries for task in followed)))]
 
 
 # -- helpers ------------------------------------------------------------------------------------

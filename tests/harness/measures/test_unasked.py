@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.testing import Story
+from harness.testing import Story, held
 from tests.harness.measures.runs import change, everything, forget, outage, reign, round_trip
 
 
@@ -149,8 +149,27 @@ def probes_that_stop_for_a_while() -> Story:
     return story
 
 
+def executors_that_nobody_hears() -> Story:
+    """What had its side effect in the west runs again in the east, where no executor reaches the witness."""
+    story = outage()
+    for number in range(20):
+        story.life("start", 90, f"t{number}")
+        story.life("effect", 99, f"t{number}")
+    look = next(reversed(story.snapshots))
+    story.snapshots[look] += held(tasks={
+        ("a", "wide", "run1", f"t{number}", -1): ("success", 1, 2) for number in range(40)})
+    return story
+
+
+def a_deployment_of_which_no_write_was_acknowledged() -> Story:
+    story = outage("a", "b", targets={"rto": 3600.0, "split-brain-writes": 0})
+    story.witness = [told for told in story.witness if told.get("d") != "b"]
+    story.snapshots["settled-1"] = everything(story)
+    return story
+
+
 OPEN: list[Callable[[], Story]] = [
-    probes_that_stop_for_a_while, a_standby_that_begins_to_speak_late, a_clock_that_is_dragged_away, a_target_that_does_not_exist,
+    probes_that_stop_for_a_while, executors_that_nobody_hears, a_deployment_of_which_no_write_was_acknowledged, a_standby_that_begins_to_speak_late, a_clock_that_is_dragged_away, a_target_that_does_not_exist,
     an_acknowledgement_of_nothing, a_look_without_its_file, names_that_lead_to_nobody]
 
 
