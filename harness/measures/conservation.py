@@ -60,7 +60,8 @@ create or replace temp view airflow_held as
            coalesce(task, '') as task, coalesce(map, 0) as map, coalesce(key, '') as key, c, snapshot
     from held where f in ('run', 'xcom') or f = 'ti' and state = 'success';
 create or replace temp table object_acks as
-    select s, key, arg_max(coalesce(d, ''), t) as d, arg_max(r, t) as r, max(t) as t, arg_max(c, t) as c, min(t) as first
+    select s, key, arg_max(coalesce(d, ''), t) as d, arg_max(r, t) as r, max(t) as t, arg_max(c, t) as c,
+           min(t) as first
     from witness where e = 'ack' and s in ('task-logs', 'images') group by s, key;
 create or replace temp table superseded as
     select * from (

@@ -46,6 +46,8 @@ def transition(story: Story, at: int, source: str, target: str, *, planned: bool
     story.request(at + 1, source, target, deployments=deployments)
     story.links.append({"t": at + 2, "event": "connect", "caller": "orchestrator", "site": SITES.get(target, target),
                         "service": "aws"})
+    story.access.setdefault(SITES.get(source, source), []).append(
+        {"t": at - 50, "caller": "127.5.20.1", "who": "workload", "service": "s3", "action": "PUT /", "status": "200"})
     if told:
         number = 2 + sum(event.kind == "epoch" for event in story.events)
         story.epoch(at + 4.9, target, number)

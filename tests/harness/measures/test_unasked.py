@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.testing import Story, held
-from tests.harness.measures.runs import change, everything, forget, outage, reign, round_trip
+from harness.testing import Facts, Story, fact, held
+from tests.harness.measures.runs import change, everything, forget, outage, reign, round_trip, transition
 
 
 def quiet(until: int = 200) -> Story:
@@ -88,7 +88,30 @@ def one_of_two_is_left_behind() -> Story:
     return story
 
 
+def configuration() -> Facts:
+    return [fact("variable", "a", "v", 1), fact("connection", "a", "c", 1)]
+
+
+def a_region_that_comes_back_takes_a_variable_away() -> Story:
+    story = outage()
+    story.snapshots["settled-1"] += configuration()
+    story.heal(150)
+    reign(story, "east", 141, 200)
+    story.settle(200, everything(story) + configuration()[1:])
+    return story
+
+
+def a_planned_move_forgets_a_dag_run_that_no_client_asked_for() -> Story:
+    story = Story()
+    story.start("a", targets={"rto": 3600.0})
+    reign(story, "west", 90, 100)
+    story.look(98, everything(story, 98) + held(runs={("a", "wide", "scheduled"): "success"}))
+    transition(story, 100, "west", "east", planned=True)
+    return story
+
+
 FAILS: list[Callable[[], Story]] = [
+    a_region_that_comes_back_takes_a_variable_away, a_planned_move_forgets_a_dag_run_that_no_client_asked_for,
     logs_are_lost, images_of_the_new_site_are_lost, a_planned_move_loses_logs, a_deployment_is_down_while_nothing_moves,
     the_last_probes_fail, a_second_writer_where_no_target_names_it, a_scheduler_is_dead_while_nothing_moves,
     one_of_two_is_left_behind]
