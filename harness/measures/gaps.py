@@ -161,7 +161,7 @@ def _observed(history: History) -> list[str]:
     found += [str(silence) for silence in history.silences]
     doubts = clocks.doubts(history.offsets)
     found += [f"the clock of {site} is off by {doubt:.1f} s against the others"
-              for site, doubt in doubts.items() if doubt > clocks.STEP_S]
+              for site, doubt in doubts.items() if doubt > clocks.STEP_S + clocks.WAY_S]
     return found
 
 
