@@ -8,7 +8,8 @@ the
 * directly: over one of the orchestrator's links, or with the orchestrator's credential;
 * through the other site: over the link between the sites, other than what the database and the object store
   themselves say to their peers (service ``control``);
-* by address: past all links, by nobody who is known there (the site's own workloads and the observer are).
+* by address: past all links, by nobody who is known there (the site's own workloads and the observer are). Without the
+  servers' logs of that site nobody knows of those.
 
 **Global writes** are changes at a control plane that lives in one region (IAM, Route 53), whoever makes them.
 
@@ -70,10 +71,12 @@ def audit(history: History, move: Move) -> Audit | None:
     if not called and not by_site:
         return None
     into = sorted(tables.rows(LEFT_LINKS, **left) + tables.rows(LEFT_ACCESS, **left), key=lambda row: row["t"])
-    recorded = tables.value("select count(*) from access where role = 'global'") > 0
+    logged = {row["role"] for row in tables.rows("select distinct role from access where role is not null")}
+    recorded = "global" in logged
     written = tables.rows(GLOBAL, **span) if recorded else []
     iam = [row for row in written if row["service"] == "iam"]
     return Audit(
-        calls=sum(by_site.values()), by_site=by_site, left_site=len(into),
+        calls=sum(by_site.values()), by_site=by_site,
+        left_site=len(into) if into or left["left"] in logged else None,
         iam_writes=len(iam) if recorded else None, other_global_writes=len(written) - len(iam) if recorded else None,
         examples=[f"{row['what']} at {row['t']:.3f}" for row in [*into, *iam][:EXAMPLES]])

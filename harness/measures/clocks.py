@@ -24,8 +24,7 @@ second: half an hour of it stays below.)"""
 SLEW = 0.0005
 """Seconds a second by which a clock may be slewed without having been set."""
 WAY_S = 0.1
-"""What a record may take on its way when everything is well; offsets are not told apart more finely."""
-
+"""What a record may take on its way when everything is well: that much of an offset is no fault of a clock."""
 
 BEATS_LEAST = 5
 """The fastest of fewer beats may have been slow."""
@@ -93,7 +92,10 @@ def offsets(tables: Tables) -> dict[str, float | None]:
 
 
 def doubts(found: dict[str, float | None]) -> dict[str, float]:
-    """By how much a site's clock may be off against the others' and the witness's, in seconds."""
+    """By how much a site's clock may be off against the others' and the witness's, in seconds.
+
+    What the fastest record took is part of that: whether it was the way or the clock, nobody can tell.
+    """
     known = [0.0, *(value for value in found.values() if value is not None)]
-    return {site: max(0.0, max(abs(value - other) for other in known) - WAY_S)
+    return {site: max(abs(value - other) for other in known)
             for site, value in found.items() if value is not None}

@@ -6,7 +6,8 @@ runs, task instances that had ended, XComs. What a site-specific name stands in 
 with that name taken out. An item is **missing**, **changed** or, of the configuration, **added**.
 
 Dag runs, task instances and XComs are written all the time, so that what a lagging standby did not have yet may be
-missing: that is the loss that :mod:`rpo` measures. The configuration was there long before: none of it may be missing.
+missing: that is the loss that :mod:`rpo` measures. The configuration was there long before: none of it may be missing,
+nor may it be lost between two looks while nothing moves (when the region that was lost comes back, say).
 
 It does **not** say that what is there can be used: whether a variable can be decrypted is looked at through Airflow's
 own API (the check ``carried-over``).
@@ -15,6 +16,7 @@ own API (the check ``carried-over``).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from harness.measures.history import History
 from harness.measures.result import Difference, Fingerprint
@@ -64,16 +66,22 @@ class Differences:
 
 
 def differences(history: History) -> Differences:
-    """Compare each look before a transition with the first look after it."""
+    """Compare each look before a transition with the first look after it, and of all others the configuration."""
     found: list[Difference] = []
-    items = pairs = 0
-    for before, after in _pairs(history.looks):
-        pairs += 1
+    items, around = 0, pairs(history.looks)
+    for before, after in around:
         items += int(history.tables.value(COUNTED, before=before.snapshot))
-        found += [Difference(deployment=row.get("d", ""), kind=row["f"], item=row["item"], change=row["change"],
-                             look=after.snapshot)
-                  for row in history.tables.rows(COMPARED, before=before.snapshot, after=after.snapshot)]
-    return Differences(pairs, items, found)
+        found += _compared(history, before, after)
+    for before, after in pairwise(history.looks):
+        if (before, after) not in around:
+            found += [d for d in _compared(history, before, after) if d.kind in CONFIGURATION]
+    return Differences(len(around), items, found)
+
+
+def _compared(history: History, before: Look, after: Look) -> list[Difference]:
+    return [Difference(deployment=row.get("d", ""), kind=row["f"], item=row["item"], change=row["change"],
+                       look=after.snapshot)
+            for row in history.tables.rows(COMPARED, before=before.snapshot, after=after.snapshot)]
 
 
 def as_result(found: Differences) -> Fingerprint:
@@ -85,7 +93,8 @@ def as_result(found: Differences) -> Fingerprint:
         changed=sum(d.change == "changed" for d in found.found))
 
 
-def _pairs(looks: list[Look]) -> list[tuple[Look, Look]]:
+def pairs(looks: list[Look]) -> list[tuple[Look, Look]]:
+    """Each look before a transition with the first look after it."""
     found = []
     for index, look in enumerate(looks):
         after = next((x for x in looks[index + 1:] if not x.before), None)

@@ -33,6 +33,8 @@ from harness.record.events import (
     Settled,
     TeardownError,
     TriggerIntent,
+    UndoIntent,
+    UndoOutcome,
 )
 from harness.record.evidence import Evidence
 
@@ -75,17 +77,41 @@ def gaps(history: History) -> list[str]:
     found += [f"nobody wrote down when the look {name} was taken" for name in evidence.snapshots if name not in looked]
     found += [f"the look {name} was taken, and what it saw is not in the evidence"
               for name in sorted(kept - set(evidence.snapshots))]
-    lost = history.tables.value("""
-        select count(*) from witness where e = 'ack' and (s is null or t is null or r is null
-            or s not in ('ledger', 'airflow', 'task-logs', 'images')
-            or (s = 'ledger' and (d is null or wr is null or n is null))
-            or (s in ('task-logs', 'images') and key is null)
-            or (s = 'airflow' and (k is null or d is null or run is null)))""")
-    if lost:
-        found.append(f"{lost} acknowledgements do not say of what they are")
+    found += _untold(history)
     intents = len(evidence.of(FaultIntent))
     if intents and intents != len(evidence.of(FaultOutcome)):
         found.append("a fault was begun and nobody wrote down what came of it")
+    if len(evidence.of(UndoIntent)) > len(evidence.of(UndoOutcome)):
+        found.append("something was to be taken back and nobody wrote down what came of it")
+    return found
+
+
+UNTOLD = """
+select count(*) filter (coalesce(r, '') = '' or nameless) as nameless,
+       count(*) filter (e = 'ack' and k is distinct from 'dagrun' and c is null) as empty,
+       count(*) filter (not isfinite(t) or t < $began - $off or t > $ended + $off) as astray
+from (
+    select *, case when e <> 'ack' then d is null or dag is null or run is null or task is null
+                   when s = 'ledger' then d is null or wr is null or n is null
+                   when s in ('task-logs', 'images') then key is null
+                   when s = 'airflow' then k is null or d is null or run is null
+                   else true end as nameless
+    from witness where e in ('ack', 'start', 'effect'))
+"""
+
+
+def _untold(history: History) -> list[str]:
+    """Records of the witness that no measure can place: they would count as nothing at all."""
+    events = history.evidence.events
+    nameless, empty, astray = history.tables.one(
+        UNTOLD, began=events[0].wall, ended=events[-1].wall, off=clocks.STEP_S) if events else (0, 0, 0)
+    found = []
+    if nameless:
+        found.append(f"{nameless} records of the witness do not say of what, or of whom, they are")
+    if empty:
+        found.append(f"{empty} acknowledgements do not say what was written")
+    if astray:
+        found.append(f"{astray} records of the witness are of a time before or after the run")
     return found
 
 
@@ -135,7 +161,7 @@ def _observed(history: History) -> list[str]:
     found += [str(silence) for silence in history.silences]
     doubts = clocks.doubts(history.offsets)
     found += [f"the clock of {site} is off by {doubt:.1f} s against the others"
-              for site, doubt in doubts.items() if doubt > clocks.STEP_S]
+              for site, doubt in doubts.items() if doubt > clocks.STEP_S + clocks.WAY_S]
     return found
 
 

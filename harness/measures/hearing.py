@@ -74,10 +74,15 @@ def _with_power(began: float, ended: float, off: Sequence[Outage], starting: flo
 
 
 def whole(tables: Tables) -> bool:
-    """Whether each record of every client is there exactly once, by the numbers that clients give them."""
+    """Whether each record of every client is there exactly once, by the numbers that clients give them.
+
+    By their sums: of the squares as well, so that some which are there twice do not make up for some that are missing.
+    """
     return bool(tables.value("""
-        select coalesce(bool_and(cl is not null and most = there and total = most::hugeint * (most + 1) // 2), true)
-        from (select cl, max(q) as most, count(*) as there, sum(q) as total from witness group by cl)"""))
+        select coalesce(bool_and(cl is not null and most = there and total = most::hugeint * (most + 1) // 2
+                                 and squares = most::hugeint * (most + 1) * (2 * most + 1) // 6), true)
+        from (select cl, max(q) as most, count(*) as there, sum(q) as total, sum(q::hugeint * q) as squares
+              from witness group by cl)"""))
 
 
 def dropped(tables: Tables) -> int:

@@ -166,8 +166,8 @@ class Audit(Part):
 
     calls: int
     by_site: dict[str, int]
-    left_site: int
-    """Calls into the site that is left: direct, through the other site, or by address."""
+    left_site: int | None
+    """Calls into the site that is left, by whatever way; None: its servers left no log, and none was seen elsewhere."""
     iam_writes: int | None
     """None: the global services left no access log."""
     other_global_writes: int | None

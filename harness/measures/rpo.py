@@ -105,6 +105,18 @@ def losses(history: History) -> list[dict[str, dict[str, Loss]]]:
     return found
 
 
+def survivors(history: History, move: Move, since: float) -> set[str]:
+    """The Deployments of which every look shows some metadata that the site that is left acknowledged since then.
+
+    Up to the fault, that is: what was written earlier was replicated earlier.
+    """
+    told = TOLD.format(ledger=conservation.ledger_acks(history))
+    return {row["d"] for row in history.tables.rows(
+        told + "select distinct d from told anti join (select d, t from fates where stream = 'metadata') using (d, t)"
+        " where stream = 'metadata' and r = $site and t > $since and t <= $until",
+        site=move.source, since=since, until=move.fault_seen)}
+
+
 def of_fleet(by_deployment: dict[str, Loss]) -> Loss:
     """The sum of all Deployments, and the largest of their windows; one that is not known makes it unknown."""
     losses = list(by_deployment.values())

@@ -8,6 +8,9 @@ database), **stuck** (it has not ended, though nothing new is started any more).
 * **duplicated**: more than one side effect reached the outside world, whatever the try numbers and the sites;
 * **against retries**: begun more often than its own ``retries`` allow.
 
+Both are counted in what the tasks' executors told the witness: where one of them was not heard at all (the database has
+the success of a task of which no start and no side effect was told), there may have been more.
+
 A canary that was due shortly before the last look may still run; and a Dag run that has not ended is stuck as well.
 
 It does **not** mean: that a lost task's *work* is lost; only that Airflow will not run it again. Airflow resets what a
@@ -32,14 +35,16 @@ YOUNG_CANARIES = 3.0
 """A canary run of the last so many intervals may still be under way at the last look."""
 OUTCOMES = ("survived", "retried", "lost", "stuck")
 
-FOLLOWED = """
+NAMED = "d is not null and dag is not null and run is not null and task is not null"
+"""What does not say of which task it is, is a gap (:mod:`gaps`)."""
+FOLLOWED = f"""
 create or replace table followed as
 with lives as (
     select d, dag, run, task, coalesce(map, -1) as map, min(t) as first_heard,
            max(t) filter (e = 'effect') as last_effect,
            count(distinct (n, c, r)) filter (e = 'start') as starts,
            count(distinct coalesce(cl || '/' || q, t || '/' || r || '/' || n)) filter (e = 'effect') as effects
-    from witness where e in ('start', 'effect') group by all),
+    from witness where e in ('start', 'effect') and {NAMED} group by all),
 known as (
     -- The least that was ever seen: clearing a task raises what it may.
     select d, dag, run, task, coalesce(map, -1) as map, min(look_began) as first_known, min(retries) as retries
@@ -55,10 +60,10 @@ from lives full join known using (d, dag, run, task, map)
     left join last_known using (d, dag, run, task, map)
 """
 """Every task instance that anything is known of, with its state at the last look."""
-IN_FLIGHT = """
+IN_FLIGHT = f"""
 select d, dag, run, task, map, n from (
     select d, dag, run, task, map, arg_max(n, t) as n, max(t) as t
-    from witness where e = 'start' and r = $source and t <= $at
+    from witness where e = 'start' and r = $source and t <= $at and {NAMED}
     group by d, dag, run, task, map)
     anti join (select d, dag, run, task, map, n from witness
                where e = 'effect' and r = $source and t <= $at) using (d, dag, run, task, map, n)
@@ -82,6 +87,8 @@ class Task:
     against_retries: bool
     in_flight_until: float | None
     """Since ``first`` up to when it may have been in flight; None: to the end."""
+    heard: bool = True
+    """False: the database says that it ran, and nobody told the witness of a start or a side effect."""
 
     def __str__(self) -> str:
         return "/".join(map(str, self.key))
@@ -164,4 +171,5 @@ def _task(row: dict[str, Any]) -> Task:
     ended = row.get("last_effect") if outcome in ("survived", "retried") else None
     return Task((row["d"], row["dag"], row["run"], row["task"], row["map"]), row["first"], outcome,
                 duplicated=row["effects"] > 1, against_retries=retries is not None and starts > retries + 1,
-                in_flight_until=ended)
+                in_flight_until=ended,
+                heard=state != "success" or row["tries"] < 1 or starts > 0 or row["effects"] > 0)

@@ -75,6 +75,7 @@ class Look:
     """Whether it was taken before a transition, to compare with."""
     move: int | None
     """The latest transition before it."""
+    ended: float
 
 
 @dataclass(frozen=True)
@@ -147,13 +148,14 @@ def _heals(undone: UndoOutcome, fault: FaultOutcome, events: Sequence[Recorded])
 
 def looks(evidence: Evidence, found: Sequence[Move]) -> list[Look]:
     """All looks of a run, in order; each with the latest transition before it."""
-    times = {e.snapshot: (e.began, e.site) for e in evidence.of(Looked)}
+    times = {e.snapshot: (e.began, e.ended, e.site) for e in evidence.of(Looked)}
     settled = {e.snapshot: e.wall for e in evidence.of(Settled) if e.snapshot}
     made: list[Look] = []
     for order, name in enumerate(evidence.snapshots):
-        began, site = times.get(name, (settled.get(name, 0.0), ""))
+        at = settled.get(name, 0.0)
+        began, ended, site = times.get(name, (at, at, ""))
         move = max((m.index for m in found if m.accepted < began), default=None)
-        made.append(Look(order, name, began, site, name not in settled, move))
+        made.append(Look(order, name, began, site, name not in settled, move, ended))
     return made
 
 

@@ -21,7 +21,7 @@ from harness.measures import rpo
 from harness.measures.conservation import STRANGE, STREAMS, total
 from harness.measures.figures import Figures
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, Interval, Verdict, exactly, slowest, worst
-from harness.measures.result import Claim, ExitCode, Judgement, Proof
+from harness.measures.result import Claim, Difference, ExitCode, Judgement, Proof
 from harness.record.events import Check, Cleanup, Failure, RunAborted, RunBroken, RunEnded, SettleTimeout
 from harness.record.evidence import Evidence
 
@@ -161,14 +161,15 @@ def _writes_lost(figures: Figures) -> Interval | None:
 
 def _expectations(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
     evidence = figures.history.evidence
-    found = [_never_restored(figures), _up_at_end(figures), _up_between(figures), *_unexplained(figures, targets),
-             *_strange(figures), *_tasks(figures, targets)]
+    found = [_never_restored(figures), _up_at_end(figures), _up_between(figures), _followed(figures),
+             *_unexplained(figures, targets), *_strange(figures), *_tasks(figures, targets)]
     if targets.get("split-brain-writes") is None and figures.history.fleet:
         found.append(_count("split-brain writes", None, figures.split.total))
-    wrong = figures.differences.of_configuration("missing", "changed")
-    if figures.differences.looks:
-        found.append(_count("configuration lost or changed", 0, exactly(len(wrong)),
-                            ", ".join(f"{d.deployment} {d.kind} {d.item}" for d in wrong[:3])))
+    for name, wrong in (("configuration lost or changed", figures.differences.of_configuration("missing", "changed")),
+                        ("history lost or changed without a fault", _gone(figures))):
+        if figures.differences.looks or wrong:
+            found.append(_count(name, 0, exactly(len(wrong)),
+                                ", ".join(f"{d.deployment} {d.kind} {d.item}" for d in wrong[:3])))
     found += [Judgement(name=f"check {e.name}", asked="so", observed=e.detail or "not so", verdict=FAIL)
               for e in evidence.of(Check) if not e.ok]
     found += [Judgement(name="phase", asked="as the drill expects", observed=e.reason, verdict=FAIL)
@@ -177,6 +178,13 @@ def _expectations(figures: Figures, targets: Mapping[str, Any]) -> list[Judgemen
                         observed="timed out" + (f": {e.missing}" if e.missing else ""), verdict=FAIL)
               for e in evidence.of(SettleTimeout)]
     return [judgement for judgement in found if judgement is not None]
+
+
+def _gone(figures: Figures) -> list[Difference]:
+    """Dag runs and task instances that a look before a planned transition shows, and the look after it does not."""
+    history = figures.history
+    planned = {look.snapshot for look in history.looks if look.move is not None and history.moves[look.move].planned}
+    return [d for d in figures.differences.found if d.kind in ("run", "ti") and d.look in planned]
 
 
 def _never_restored(figures: Figures) -> Judgement | None:
@@ -211,6 +219,16 @@ def _all_up(name: str, up: Mapping[str, bool | None], well: str) -> Judgement | 
     shown = f"down: {_names(down)}" if down else f"nobody watched: {_names(unknown)}" if unknown else well
     return Judgement(name=name, asked="all", observed=shown,
                      verdict=FAIL if down else INCONCLUSIVE if unknown else PASS)
+
+
+def _followed(figures: Figures) -> Judgement | None:
+    """Some write of every Deployment was acknowledged, so that there is something that could have been lost."""
+    if not figures.history.looks:
+        return None
+    silent = sorted(name for name in figures.history.fleet if not figures.fates[name]["metadata"].acknowledged)
+    return Judgement(name="writes of every Deployment are followed", asked="all",
+                     observed=f"no acknowledgement: {_names(silent)}" if silent else "all followed",
+                     verdict=INCONCLUSIVE if silent else PASS)
 
 
 def _unexplained(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
@@ -255,12 +273,14 @@ def _attempted(figures: Figures, phantom: Interval) -> Interval | None:
 
 
 def _tasks(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
-    if figures.followed is None:
+    followed = figures.followed
+    if followed is None:
         return []
+    told = exactly if all(task.heard for task in followed) else Interval.at_least
     return [_count("tasks duplicated (more than one side effect)", targets.get("tasks-duplicated"),
-                   exactly(sum(task.duplicated for task in figures.followed))),
+                   told(sum(task.duplicated for task in followed))),
             _count("tasks run against their retries", targets.get("tasks-against-retries"),
-                   exactly(sum(task.against_retries for task in figures.followed)))]
+                   told(sum(task.against_retries for task in followed)))]
 
 
 # -- helpers ------------------------------------------------------------------------------------

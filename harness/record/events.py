@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from types import UnionType
 from typing import Any, ClassVar, TypeVar, get_args, get_origin, get_type_hints
 
@@ -90,8 +91,8 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, list) and all(_fits(each, parts[0]) for each in value)
     if get_origin(kind) is dict:
         return isinstance(value, dict) and all(_fits(each, parts[1]) for each in value.values())
-    if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    if kind in (int, float):  # whatever is compared with a time that is none is true or false by accident
+        return isinstance(value, (int, kind)) and not isinstance(value, bool) and -inf < value < inf
     return kind is Any or isinstance(value, kind)
 
 

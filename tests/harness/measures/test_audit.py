@@ -13,10 +13,11 @@ from tests.harness.measures.runs import past
 
 
 def moved(story: Story) -> Story:
-    """A failover from west to east: sent at 100.8, accepted at 101, seen to be done at 106."""
+    """A failover from west to east: sent at 100.8, accepted at 101, seen to be done at 106; west's servers kept a log."""
     story.start("a")
     story.failover(100, 101, 106, 140, held())
     link(story, 103, "secondary")
+    call(story, "primary", 50, who="workload", caller="127.5.20.1")
     return story
 
 
@@ -141,6 +142,14 @@ def test_without_a_log_of_the_global_services_nobody_knows_of_writes_there(story
     call(story, "secondary")
     found = audited(story)
     assert (found.iam_writes, found.other_global_writes, found.left_site) == (None, None, 0)
+
+
+def test_without_a_log_of_the_site_that_is_left_nobody_knows_who_called_it_by_its_address(story: Story) -> None:
+    moved(story)
+    story.access.clear()
+    assert audited(story).left_site is None
+    link(story, 103)
+    assert audited(story).left_site == 1
 
 
 @pytest.mark.parametrize("at", [100.79, 106.1])

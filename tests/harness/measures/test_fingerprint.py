@@ -87,19 +87,31 @@ def test_each_look_before_a_transition_is_compared_with_the_first_after_it(story
     story.start("a")
     story.look(90, [fact("pool", "a", "p", 1)])
     story.failover(100, 101, 106, 140, [fact("pool", "a", "p", 1)])
-    story.settle(150, [fact("pool", "a", "p", 9)])  # not compared: nothing moved
-    story.look(190, [fact("pool", "a", "p", 2)])
+    story.settle(150, [fact("pool", "a", "p", 1)])
+    story.look(190, [fact("pool", "a", "p", 1)])
     story.failover(200, 201, 206, 240, [fact("pool", "a", "p", 3)], planned=True)
     differences = found(story)
     assert (differences.looks, differences.items) == (2, 2)
     assert [(d.change, d.look) for d in differences.found] == [("changed", "settled-5")]
 
 
+def test_a_configuration_must_stay_what_it_is_while_nothing_moves_too(story: Story) -> None:
+    story.start("a")
+    story.look(90, [fact("pool", "a", "p", 1), *run("success")])
+    story.failover(100, 101, 106, 140, [fact("pool", "a", "p", 1), *run("success")])
+    story.settle(150, [fact("pool", "a", "p", 9)])  # the Dag run is followed by others
+    story.look(190, [])
+    differences = found(story)
+    assert (differences.looks, differences.items) == (1, 2)
+    assert [(d.kind, d.change, d.look) for d in differences.found] == [
+        ("pool", "changed", "settled-3"), ("pool", "missing", "before-4")]
+
+
 @pytest.mark.parametrize("looks", ["none before", "none after", "no transition"])
 def test_without_two_looks_around_a_transition_nothing_is_compared(story: Story, looks: str) -> None:
     story.start("a")
     if looks != "none before":
-        story.look(90, [fact("pool", "a", "p", 1)])
+        story.look(90, run("success"))
     if looks != "no transition":
         story.request(101, "west", "east")
     if looks != "none after":
@@ -109,7 +121,7 @@ def test_without_two_looks_around_a_transition_nothing_is_compared(story: Story,
 
 def test_a_look_before_the_fault_is_not_compared_with_a_second_one_before_it(story: Story) -> None:
     story.start("a")
-    story.look(80, [fact("pool", "a", "p", 1)])
+    story.look(80, ti("success"))
     story.settle(85, [])
     story.look(90, [])
     story.failover(100, 101, 106, 140, [])

@@ -26,6 +26,7 @@ def test_a_whole_run_has_no_gap() -> None:
     ("teardown.error", {"what": "collecting", "error": "no space"}, "teardown: collecting: no space"),
     ("load.started", {"asked": 10}, "the load never reached the asked number of running tasks"),
     ("fault.intent", {"fault": "x"}, None),
+    ("undo.intent", {"undo": {"mend": "x"}}, "something was to be taken back and nobody wrote down what came of it"),
 ])
 def test_what_the_journal_says_was_not_seen_is_a_gap(kind: str, fields: dict[str, Any], gap: str | None) -> None:
     story = outage()
@@ -47,6 +48,27 @@ def test_a_fault_whose_outcome_nobody_wrote_down_is_a_gap(intents: int, gap: boo
     for _ in range(intents):
         story.event(99, "fault.intent", fault="region-outage")
     assert found(story) == (["a fault was begun and nobody wrote down what came of it"] if gap else [])
+
+
+@pytest.mark.parametrize(("event", "fields", "gap"), [
+    ("ack", {"r": None}, "do not say of what, or of whom, they are"), ("ack", {"r": ""}, "do not say of what"),
+    ("start", {"r": None}, "do not say of what"), ("effect", {"r": ""}, "do not say of what"),
+    ("effect", {"d": None}, "do not say of what"), ("start", {"task": None}, "do not say of what"),
+    ("try", {"r": None}, None), ("beat", {"d": None}, None),
+    ("ack", {"c": None}, "do not say what was written"), ("start", {"c": None}, None),
+    ("ack", {"t": -0.3}, "are of a time before or after the run"), ("ack", {"t": 1e9}, "are of a time before or after"),
+    ("effect", {"t": float("nan")}, "are of a time before or after"), ("ack", {"t": float("inf")}, "are of a time"),
+    ("ack", {"t": -0.2}, None)])
+def test_a_record_that_no_measure_can_place_is_a_gap(event: str, fields: dict[str, Any], gap: str | None) -> None:
+    story = outage()
+    evidence = story.evidence()
+    record = {"e": event, "s": "ledger", "d": "a", "r": "west", "wr": "west/w", "n": 7, "t": 95.0, "c": 1,
+              "dag": "wide", "run": "run1", "task": "t"} | fields
+    evidence.tables.rows(f"insert into witness ({', '.join(record)}) values ({', '.join('$' + name for name in record)})",
+                         **record)
+    found = [reason for reason in evaluate(evidence).gaps if "records of" in reason or "acknowledgements" in reason]
+    assert len(found) == (gap is not None)
+    assert all(gap is not None and gap in reason for reason in found)
 
 
 def test_a_record_without_an_end_is_a_gap_and_a_broken_run() -> None:

@@ -119,6 +119,7 @@ def numbered(story: Story, *records: tuple[str, int]) -> Any:
     ([], True, 0), ([("c", 1), ("c", 2), ("d", 1)], True, 0), ([("c", 2), ("c", 1)], True, 0),
     ([("c", 2)], False, 1), ([("c", 1), ("c", 4), ("d", 1)], False, 2), ([("c", 1), ("c", 1), ("c", 2)], False, 0),
     ([("c", 1), ("c", 1), ("c", 3)], False, 1), ([("c", 2), ("c", 2)], False, 1), ([("c", 3), ("d", 2)], False, 3),
+    ([("c", number) for number in (1, 2, 4, 4, 5, 5, 7)], False, 2),  # as many, with the same sum
 ])
 def test_a_number_that_is_missing_is_a_record_that_was_dropped(
     story: Story, records: list[tuple[str, int]], whole: bool, dropped: int

@@ -179,9 +179,9 @@ def test_a_clock_that_is_off_is_part_of_the_error() -> None:
     story = outage()
     for told in story.witness:
         told["w"] = told["t"] + (0.05 if told["r"] == "east" else 2.1)
-    assert same(loss(story).rpo, 0, 1 + ERROR + 2.0 + 2.1)  # and the blind window
+    assert same(loss(story).rpo, 0, 1 + ERROR + 2.1 + 2.1)  # and the blind window
     forget_rows(story, "settled-1", [95])
-    assert same(loss(story).rpo, 5 - ERROR - 2.0, 5 + ERROR + 2.0)
+    assert same(loss(story).rpo, 5 - ERROR - 2.1, 5 + ERROR + 2.1)
 
 
 # -- what counts ----------------------------------------------------------------------------------------------

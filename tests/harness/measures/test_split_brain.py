@@ -170,6 +170,14 @@ def test_where_the_epoch_is_only_inferred_what_lies_between_is_uncertain() -> No
     assert counts(found(story)) == {"database_writes": (1, 2)}
 
 
+def test_a_clock_that_is_a_little_slow_hides_no_write_of_the_old_site() -> None:
+    story = outage()
+    story.ack(104.84, 9000)  # by a clock that is 0.09 s behind: 104.93, when the new epoch had begun
+    for told in story.witness:
+        told["w"] = told["t"] + (0.1 if told["r"] == "west" else 0.01)
+    assert counts(found(story))["database_writes"] == (0, 2)  # and the new site's first one
+
+
 def test_a_site_without_an_epoch_and_without_a_name_is_judged_too(story: Story) -> None:
     story.start("a")
     story.settle(200, held())

@@ -103,6 +103,19 @@ def test_one_side_effect_that_was_told_twice_is_no_duplicate(story: Story) -> No
     assert followed(story)["t1"].duplicated
 
 
+@pytest.mark.parametrize(("state", "tries", "told", "heard"), [
+    ("success", 1, "", False), ("success", 2, "", False), ("success", 1, "start", True), ("success", 1, "effect", True),
+    ("success", 0, "", True),  # Airflow itself skips over what does nothing
+    ("failed", 1, "", True), ("running", 1, "", True)])
+def test_a_task_that_ran_and_of_which_nothing_was_told_was_not_heard(
+    story: Story, state: str, tries: int, told: str, heard: bool
+) -> None:
+    moved(story, *ti(state, tries))
+    if told:
+        story.life(told, 95, "t1")
+    assert followed(story)["t1"].heard is heard
+
+
 def test_mapped_tasks_are_told_apart(story: Story) -> None:
     moved(story, *ti("success"))
     story.life("effect", 120, "t1")

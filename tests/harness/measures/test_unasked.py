@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from harness.testing import Story
-from tests.harness.measures.runs import change, everything, forget, outage, reign, round_trip
+from harness.testing import Facts, Story, fact, held
+from tests.harness.measures.runs import change, everything, forget, outage, reign, round_trip, transition
 
 
 def quiet(until: int = 200) -> Story:
@@ -88,7 +88,30 @@ def one_of_two_is_left_behind() -> Story:
     return story
 
 
+def configuration() -> Facts:
+    return [fact("variable", "a", "v", 1), fact("connection", "a", "c", 1)]
+
+
+def a_region_that_comes_back_takes_a_variable_away() -> Story:
+    story = outage()
+    story.snapshots["settled-1"] += configuration()
+    story.heal(150)
+    reign(story, "east", 141, 200)
+    story.settle(200, everything(story) + configuration()[1:])
+    return story
+
+
+def a_planned_move_forgets_a_dag_run_that_no_client_asked_for() -> Story:
+    story = Story()
+    story.start("a", targets={"rto": 3600.0})
+    reign(story, "west", 90, 100)
+    story.look(98, everything(story, 98) + held(runs={("a", "wide", "scheduled"): "success"}))
+    transition(story, 100, "west", "east", planned=True)
+    return story
+
+
 FAILS: list[Callable[[], Story]] = [
+    a_region_that_comes_back_takes_a_variable_away, a_planned_move_forgets_a_dag_run_that_no_client_asked_for,
     logs_are_lost, images_of_the_new_site_are_lost, a_planned_move_loses_logs, a_deployment_is_down_while_nothing_moves,
     the_last_probes_fail, a_second_writer_where_no_target_names_it, a_scheduler_is_dead_while_nothing_moves,
     one_of_two_is_left_behind]
@@ -149,8 +172,27 @@ def probes_that_stop_for_a_while() -> Story:
     return story
 
 
+def executors_that_nobody_hears() -> Story:
+    """What had its side effect in the west runs again in the east, where no executor reaches the witness."""
+    story = outage()
+    for number in range(20):
+        story.life("start", 90, f"t{number}")
+        story.life("effect", 99, f"t{number}")
+    look = next(reversed(story.snapshots))
+    story.snapshots[look] += held(tasks={
+        ("a", "wide", "run1", f"t{number}", -1): ("success", 1, 2) for number in range(40)})
+    return story
+
+
+def a_deployment_of_which_no_write_was_acknowledged() -> Story:
+    story = outage("a", "b", targets={"rto": 3600.0, "split-brain-writes": 0})
+    story.witness = [told for told in story.witness if told.get("d") != "b"]
+    story.snapshots["settled-1"] = everything(story)
+    return story
+
+
 OPEN: list[Callable[[], Story]] = [
-    probes_that_stop_for_a_while, a_standby_that_begins_to_speak_late, a_clock_that_is_dragged_away, a_target_that_does_not_exist,
+    probes_that_stop_for_a_while, executors_that_nobody_hears, a_deployment_of_which_no_write_was_acknowledged, a_standby_that_begins_to_speak_late, a_clock_that_is_dragged_away, a_target_that_does_not_exist,
     an_acknowledgement_of_nothing, a_look_without_its_file, names_that_lead_to_nobody]
 
 

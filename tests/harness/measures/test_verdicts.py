@@ -443,6 +443,7 @@ def test_what_stays_scheduled_is_stuck(what: str) -> None:
 @pytest.mark.parametrize(("started", "lost"), [(1000, 0), (2000, 1)])
 def test_a_success_that_was_forgotten_and_run_again_under_the_same_try_number_is_lost(started: int, lost: int) -> None:
     story = outage(targets=named(writes_lost=0))
+    story.life("effect", 94.9, "t1")
     story.airflow(95, "state", "t1", content=1000)
     story.snapshots["settled-1"] += held(more=[{"f": "ti", "d": "a", "dag": "wide", "run": "run1", "task": "t1", "map": -1,
                                                 "state": "success", "try": 1, "retries": 2, "c": started}])

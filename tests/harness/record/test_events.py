@@ -73,6 +73,7 @@ def test_an_event_that_lacks_what_it_must_hold_is_refused(kind: str, data: dict[
     ("epoch", {"number": True, "site": "w", "began": 1.0}, "number"),
     ("epoch", {"number": 1, "site": "w", "began": "now"}, "began"),
     ("epoch", {"number": 1, "site": "w", "began": False}, "began"),
+    *(("epoch", {"number": 1, "site": "w", "began": float(no_time)}, "began") for no_time in ("nan", "inf", "-inf")),
     ("epoch", {"number": 1, "site": "w", "began": 1.0, "deployment": 3}, "deployment"),
     ("trigger.accepted", {"at": 1.0, "source": "w", "target": "e", "deployments": ["a", 1]}, "deployments"),
     ("trigger.accepted", {"at": 1.0, "source": "w", "target": "e", "deployments": "a"}, "deployments"),
