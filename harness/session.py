@@ -26,7 +26,7 @@ from harness.measures import ExitCode, Result
 from harness.measures.figures import MeasureFailed
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS
 from harness.record.evidence import DamagedRecord
-from harness.record.journal import CorruptJournal, Journal, JournalInUse, RunExists
+from harness.record.journal import CorruptJournal, Journal, JournalInUse, NotOurs, RunExists
 from harness.runner import FLEET_TIMEOUT_S, Runner
 from harness.teardown import Teardown, in_words
 from harness.terminal import Terminal, say
@@ -59,6 +59,9 @@ def run(loaded: LoadedDrill, options: Options, interrupts: Interrupts) -> int:
             journal = Journal(output, new=True, mask=loaded.drill.fleet.variables.mask)
         except (RunExists, JournalInUse):
             say(console, f"{output} holds a run already; choose another --output", "red")
+            return ExitCode.BAD_INPUT
+        except NotOurs as error:
+            say(console, f"{error}, who could change the run: choose another --output", "red")
             return ExitCode.BAD_INPUT
         except OSError as error:
             say(console, f"{output} cannot be written: {error}", "red")
