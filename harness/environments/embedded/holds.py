@@ -52,7 +52,9 @@ class Holds:
                 held.setsockopt(socket.SOL_SOCKET, SHARED, 1)
             address = (block.service(site, service), service.port)
             try:
-                held.bind(address)
+                # For the moment, because of the connections of an earlier environment that the kernel still remembers.
+                with stepping_aside(held):
+                    held.bind(address)
             except OSError as error:
                 self.close()
                 raise EnvironmentFailed(f"another program has taken {address[0]}:{address[1]} ({service.name})"

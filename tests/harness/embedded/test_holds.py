@@ -102,6 +102,17 @@ def test_a_hold_does_not_stay_aside_when_whoever_had_it_step_aside_was_killed(bl
     assert taken_by_stranger((block.service(Site.SECONDARY, POSTGRES), POSTGRES.port)) == []
 
 
+def test_connections_of_an_earlier_environment_keep_no_address_from_being_held(block: Block) -> None:
+    addresses = [(block.service(Site.PRIMARY, service), service.port) for service in (AWS, POSTGRES)]
+    for address in addresses:
+        with listening(address, [socket.SO_REUSEADDR]) as server, socket.create_connection(address) as client:
+            server.accept()[0].close()  # whoever closes first is remembered
+            assert client.recv(1) == b""
+    held = Holds(block)
+    assert taken_by_stranger(*addresses) == []
+    held.close()
+
+
 def test_an_address_that_another_program_was_faster_to_take_is_named(block: Block) -> None:
     with listening((block.service(Site.PRIMARY, AWS), AWS.port), []), pytest.raises(
             EnvironmentFailed, match=rf"another program has taken 127\.{block.number}\.1\.6:4566 \(aws\) meanwhile"):
