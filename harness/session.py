@@ -113,12 +113,14 @@ def up(loaded: LoadedDrill, force: bool, interrupts: Interrupts) -> int:
     environment = _environment(loaded, _identifier(loaded.drill.metadata.name), None)
     began = time.monotonic()
     with interrupts.held():
+        teardown = Teardown(lambda step: say(console, f"{step.what}: {step.error}", "red"))
+        teardown.push("the environment", environment.down)
         try:
             with interrupts.raised():
                 _bring_up(loaded, environment, console)
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt) or interrupts.received
-            return _take_down(console, environment, None if stopped else error)
+            return _take_down(console, environment, teardown, None if stopped else error)
     say(console, f"up after {time.monotonic() - began:.0f} s: {environment.identifier}")
     _show_access(console, environment)
     return ExitCode.PASS
@@ -136,11 +138,9 @@ def _bring_up(loaded: LoadedDrill, environment: EmbeddedPair, console: Terminal)
         time.sleep(0.2)
 
 
-def _take_down(console: Terminal, environment: EmbeddedPair, error: BaseException | None) -> int:
+def _take_down(console: Terminal, environment: EmbeddedPair, teardown: Teardown, error: BaseException | None) -> int:
     """Remove what ``drill up`` has made before it failed, or was interrupted (no error); the exit code."""
     logs = Path("runs") / f"{environment.identifier}-logs"
-    teardown = Teardown(lambda step: say(console, f"{step.what}: {step.error}", "red"))
-    teardown.push("the environment", environment.down)
     if error is not None and environment.logs.exists():
         teardown.push("its logs", lambda: shutil.copytree(environment.logs, logs, dirs_exist_ok=True))
     failed = teardown.run()
