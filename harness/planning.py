@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import pwd
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -122,6 +123,11 @@ def doctor(drill: Drill | None = None) -> tuple[bool, str]:
         checks.append((postgres.exists(), f"PostgreSQL at {postgres}", "run 'uv sync' again"))
     except PostgresError as error:
         checks.append((False, str(error), "run 'uv sync' again"))
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        checks.append((False, f"user id {os.geteuid()} has no name, and PostgreSQL runs as none without",
+                       "give it one in /etc/passwd, or run drills as another user"))
     if os.geteuid() == 0:
         checks.append((True, "started by root: all but PostgreSQL runs as root too; an ordinary user will do", ""))
     lines = [("ok    " if ok else "FAIL  ") + what + ("" if ok else f"\n      {fix}")

@@ -26,7 +26,7 @@ from harness.measures import ExitCode, Result
 from harness.measures.figures import MeasureFailed
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS
 from harness.record.evidence import DamagedRecord
-from harness.record.journal import CorruptJournal, Journal, JournalInUse, RunExists
+from harness.record.journal import CorruptJournal, Journal, JournalInUse, NotOurs, RunExists
 from harness.runner import FLEET_TIMEOUT_S, Runner
 from harness.teardown import Teardown, in_words
 from harness.terminal import Terminal, say
@@ -59,6 +59,9 @@ def run(loaded: LoadedDrill, options: Options, interrupts: Interrupts) -> int:
             journal = Journal(output, new=True, mask=loaded.drill.fleet.variables.mask)
         except (RunExists, JournalInUse):
             say(console, f"{output} holds a run already; choose another --output", "red")
+            return ExitCode.BAD_INPUT
+        except NotOurs as error:
+            say(console, f"{error}, who could change the run: choose another --output", "red")
             return ExitCode.BAD_INPUT
         except OSError as error:
             say(console, f"{output} cannot be written: {error}", "red")
@@ -110,12 +113,14 @@ def up(loaded: LoadedDrill, force: bool, interrupts: Interrupts) -> int:
     environment = _environment(loaded, _identifier(loaded.drill.metadata.name), None)
     began = time.monotonic()
     with interrupts.held():
+        teardown = Teardown(lambda step: say(console, f"{step.what}: {step.error}", "red"))
+        teardown.push("the environment", environment.down)
         try:
             with interrupts.raised():
                 _bring_up(loaded, environment, console)
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt) or interrupts.received
-            return _take_down(console, environment, None if stopped else error)
+            return _take_down(console, environment, teardown, None if stopped else error)
     say(console, f"up after {time.monotonic() - began:.0f} s: {environment.identifier}")
     _show_access(console, environment)
     return ExitCode.PASS
@@ -133,11 +138,9 @@ def _bring_up(loaded: LoadedDrill, environment: EmbeddedPair, console: Terminal)
         time.sleep(0.2)
 
 
-def _take_down(console: Terminal, environment: EmbeddedPair, error: BaseException | None) -> int:
+def _take_down(console: Terminal, environment: EmbeddedPair, teardown: Teardown, error: BaseException | None) -> int:
     """Remove what ``drill up`` has made before it failed, or was interrupted (no error); the exit code."""
     logs = Path("runs") / f"{environment.identifier}-logs"
-    teardown = Teardown(lambda step: say(console, f"{step.what}: {step.error}", "red"))
-    teardown.push("the environment", environment.down)
     if error is not None and environment.logs.exists():
         teardown.push("its logs", lambda: shutil.copytree(environment.logs, logs, dirs_exist_ok=True))
     failed = teardown.run()

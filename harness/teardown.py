@@ -6,9 +6,13 @@ Each of them runs whatever became of those before it, a full disk and a lost ter
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+RESERVE = 16
+"""File descriptors that are kept for the teardown: who removes something must be able to look."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,10 @@ class Teardown:
         """``told`` hears of every step that failed, at once; what it raises itself is dropped."""
         self._told = told
         self._steps: list[tuple[str, Callable[[], Any]]] = []
+        self._reserve: list[int] = []
+        with contextlib.suppress(OSError):
+            for _ in range(RESERVE):
+                self._reserve.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
     def push(self, what: str, act: Callable[[], Any]) -> None:
         """Have ``act`` done when all is over, before everything that was pushed earlier.
@@ -37,6 +45,8 @@ class Teardown:
     def run(self) -> list[Failed]:
         """Do all steps, the latest first; those that failed. A second call does nothing."""
         failed = []
+        while self._reserve:
+            os.close(self._reserve.pop())
         while self._steps:
             what, act = self._steps.pop()
             try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,9 +36,9 @@ class Workers:
         Raises:
             ValueError: for anything else.
         """
-        here, _, elsewhere = text.partition("+")
-        found = cls(int(here), int(elsewhere or "0"))
-        if min(found.here, found.elsewhere) < 0 or found.count > WORKERS_MOST:
+        parts = re.fullmatch(r"([0-9]{1,3})(?:\+([0-9]{1,3}))?", text)
+        found = None if parts is None else cls(int(parts[1]), int(parts[2] or "0"))
+        if found is None or found.count > WORKERS_MOST:
             raise ValueError(f"from 0 to {WORKERS_MOST} workers, not {text}")
         return found
 

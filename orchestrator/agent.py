@@ -19,6 +19,7 @@ from orchestrator.facts import Sources
 from orchestrator.kubernetes_region import KubernetesRegion
 from orchestrator.region_view import Duty, RegionView
 from wire.http import http_client
+from wire.listening import listen
 from wire.threads import BoundedThreads
 
 TURN_S = 2.0
@@ -75,7 +76,10 @@ def serve_readiness(view: RegionView, host: str, port: int = READY_PORT) -> HTTP
         def log_message(self, *_: object) -> None:
             """A probe every second is nothing to log."""
 
-    server = Server((host, port), Readiness)
+    server = Server((host, port), Readiness, bind_and_activate=False)
+    server.socket.close()
+    server.socket = listen(host, port)
+    server.server_address = server.socket.getsockname()
     threading.Thread(target=server.serve_forever, name="readiness", daemon=True).start()
     return server
 

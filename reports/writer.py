@@ -34,8 +34,9 @@ def write(run: Path) -> Result:
 def _replace(path: Path, text: str) -> None:
     """Write a new file beside the old one, then put it in its place."""
     fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)  # a link that somebody has left there is not followed
     try:
-        with fresh.open("w", encoding="utf-8") as sink:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8") as sink:
             sink.write(text)
             sink.flush()
             os.fsync(sink.fileno())

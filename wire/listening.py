@@ -29,3 +29,22 @@ def listen(host: str, port: int) -> socket.socket:
         if port and caller.connect_ex((host, port)) in (0, errno.EAGAIN):
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=True)
+
+
+def hold(host: str, port: int, *, shared: bool = True) -> socket.socket:
+    """A socket that holds an address; ``shared``: :func:`listen` can listen there all the same.
+
+    Raises:
+        OSError: when somebody else has the address.
+    """
+    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, SHARED, shared)
+        # For the moment, because of earlier connections that the kernel still remembers.
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    except OSError:
+        held.close()
+        raise
+    return held

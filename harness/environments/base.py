@@ -53,6 +53,10 @@ class RegionAccess:
     """The pull-through cache's: not replicated, because it can be rebuilt."""
 
 
+PROOF = "scram-sha-256"
+"""How a database is logged in to: both sides prove that they know the password, and neither says it."""
+
+
 @dataclass(frozen=True)
 class DatabaseAccess:
     """Host, port and credentials of one database."""
@@ -68,7 +72,7 @@ class DatabaseAccess:
         """A libpq connection string."""
         return (
             f"host={self.host} port={self.port} user={self.user} "
-            f"password={self.password} dbname={self.database} connect_timeout=3"
+            f"password={self.password} dbname={self.database} connect_timeout=3 require_auth={PROOF}"
         )
 
 

@@ -19,6 +19,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -87,6 +88,10 @@ class RunExists(Exception):
     """A directory that holds a run already: another one must not be written over it."""
 
 
+class NotOurs(Exception):
+    """A directory in which others could change a run while it is written, or have it written elsewhere."""
+
+
 @dataclass(frozen=True)
 class _End:
     """Where the chain ends: the last record's hash and number, and the size of the file that far."""
@@ -107,11 +112,14 @@ class Journal:
 
         Raises:
             RunExists: when there is one, and it was to be ``new``.
+            NotOurs: when it was to be ``new``, and others can write into the directory.
             JournalInUse: when another process is writing it.
             CorruptJournal: when it was altered.
             OSError: when it cannot be written; of one that was to be begun nothing is left.
         """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if new:
+            _refuse_others(directory)
         self.path = directory / FILE
         self._clock, self._mask = clock, mask
         self._lock = threading.Lock()
@@ -206,6 +214,14 @@ def torn(directory: Path) -> bool:
             return False
         source.seek(size - 1)
         return source.read(1) != b"\n"
+
+
+def _refuse_others(directory: Path) -> None:
+    for found in (directory.lstat(), directory.stat()):
+        if found.st_uid != os.geteuid():
+            raise NotOurs(f"{directory} belongs to another user (id {found.st_uid})")
+    if found.st_mode & stat.S_IWOTH:
+        raise NotOurs(f"{directory} can be written by everybody")
 
 
 def _open_for_writing(path: Path, new: bool) -> int:

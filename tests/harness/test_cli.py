@@ -150,6 +150,14 @@ def test_a_run_whose_journal_is_gone_is_damaged_and_not_bad_usage(tmp_path: Path
     assert "has lost its journal" in result.output
 
 
+def test_an_output_that_others_can_write_to_is_refused_and_nothing_is_started(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    result = drill("run", str(ROOT / "drills/healthy.yaml"), "--output", str(tmp_path))
+    assert result.exit_code == 2
+    assert "choose another --output" in " ".join(result.output.split())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_output_that_holds_a_run_already_is_not_overwritten(tmp_path: Path) -> None:
     Journal(tmp_path).append(RunStarted(run_id="x"))
     before = (tmp_path / "journal.jsonl").read_text()

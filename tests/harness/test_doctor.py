@@ -1,5 +1,6 @@
 """``drill doctor`` says what keeps drills from running here, and what to do about it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -38,4 +39,13 @@ def test_a_place_that_others_can_write_to_is_said(home: Path) -> None:
     (home / "dr-drill").chmod(0o777)
     code, lines = doctor()
     assert any(line.startswith(f"FAIL  {home}/dr-drill can be written by other users") for line in lines)
+    assert code == 4
+
+
+@pytest.mark.usefixtures("home")
+def test_a_user_without_a_name_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pwd.getpwuid", lambda _: {}["no such user"])
+    code, lines = doctor()
+    at = lines.index(f"FAIL  user id {os.geteuid()} has no name, and PostgreSQL runs as none without")
+    assert "/etc/passwd" in lines[at + 1]
     assert code == 4

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -14,6 +17,31 @@ def failing(error: BaseException) -> Callable[[], None]:
         raise error
 
     return act
+
+
+@contextmanager
+def without_descriptors(spare: int = 0) -> Iterator[None]:
+    """As if all file descriptors but a few were in use."""
+    before, taken = resource.getrlimit(resource.RLIMIT_NOFILE), []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 40, before[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        for _ in range(spare):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+def test_it_can_look_at_what_it_ends_though_there_are_no_file_descriptors_left() -> None:
+    teardown = Teardown(lambda _: None)
+    teardown.push("the environment", lambda: [os.close(os.dup(0)) for _ in range(4)])
+    with without_descriptors():
+        assert teardown.run() == []
 
 
 def test_what_was_started_last_is_ended_first() -> None:

@@ -96,6 +96,6 @@ def test_a_host_is_no_option_of_ssh(ssh: Path, tmp_path: Path) -> None:
 def test_workers_are_counted_here_and_elsewhere() -> None:
     assert Workers.parse("2+3") == Workers(2, 3)
     assert Workers.parse("2").count == 2
-    for wrong in ("x", "-1", "1+-2", "65"):
-        with pytest.raises(ValueError, match=r"workers|invalid literal"):
+    for wrong in ("x", "-1", "1+-2", "65", "", "+1", "1+", "1+2+3", " 1", "1\n", "1_0", "\N{ARABIC-INDIC DIGIT ONE}", "9" * 5000):
+        with pytest.raises(ValueError, match="workers"):
             Workers.parse(wrong)

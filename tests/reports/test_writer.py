@@ -44,6 +44,17 @@ def without_seconds(text: str) -> str:
     return re.sub(r'"seconds": [\d.]+\n', "", text)
 
 
+def test_a_link_in_a_run_directory_leads_no_report_elsewhere(tmp_path: Path) -> None:
+    run = outage().save(tmp_path / "run")
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    for name in (".report.json.new", ".report.html.new", "report.json", "report.html"):
+        (run / name).symlink_to(precious)
+    writer.write(run)
+    assert precious.read_text() == "mine"
+    assert not (run / "report.html").is_symlink()
+
+
 def test_a_report_that_could_not_be_finished_leaves_the_old_one(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = outage().save(tmp_path / "run")

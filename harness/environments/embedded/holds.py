@@ -5,7 +5,7 @@ server that is only just being started, could be stood in for: whoever listens i
 of all who call it, and can pass them on. So each address has a socket that is bound to it and does not listen: a caller
 is refused, as it would be anyway, and nobody else can listen there.
 
-Servers of ours share the address with its hold (:mod:`wire.listening`). PostgreSQL cannot say that it does. Its hold
+Servers of ours share the address with its hold (:mod:`wire.listening`); those of pods are held by their node. PostgreSQL cannot say that it does. Its hold
 steps aside (:func:`stepping_aside`) for the moment in which PostgreSQL begins to listen; then, and only then, another
 could be faster.
 """
@@ -29,7 +29,7 @@ from harness.environments.embedded.addresses import (
     Service,
     Site,
 )
-from wire.listening import SHARED
+from wire.listening import hold
 
 REGIONS = (Site.PRIMARY, Site.SECONDARY)
 HELD = (*((Site.OUTSIDE, service) for service in (WITNESS, ORCHESTRATOR, LINKS, GLOBAL_AWS)),
@@ -47,15 +47,12 @@ class Holds:
         """
         self._sockets: dict[tuple[Site, Service], socket.socket] = {}
         for site, service in HELD:
-            held = self._sockets[site, service] = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            if service is not POSTGRES:
-                held.setsockopt(socket.SOL_SOCKET, SHARED, 1)
-            address = (block.service(site, service), service.port)
+            address = block.service(site, service)
             try:
-                held.bind(address)
+                self._sockets[site, service] = hold(address, service.port, shared=service is not POSTGRES)
             except OSError as error:
                 self.close()
-                raise EnvironmentFailed(f"another program has taken {address[0]}:{address[1]} ({service.name})"
+                raise EnvironmentFailed(f"another program has taken {address}:{service.port} ({service.name})"
                                         " meanwhile: try again") from error
 
     @property
@@ -75,18 +72,18 @@ class Holds:
 
 
 @contextlib.contextmanager
-def stepping_aside(hold: socket.socket | None) -> Iterator[None]:
+def stepping_aside(held: socket.socket | None) -> Iterator[None]:
     """Within this, a server that shares its address with nobody can begin to listen where it is held."""
-    if hold is None:
+    if held is None:
         yield
         return
-    hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         yield
     finally:
-        stay(hold)
+        stay(held)
 
 
-def stay(hold: socket.socket) -> None:
+def stay(held: socket.socket) -> None:
     """Have a hold not step aside, should whoever had it do so have been killed."""
-    hold.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)

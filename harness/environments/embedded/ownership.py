@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import pwd
 import secrets
@@ -41,13 +42,20 @@ UNPRIVILEGED = "nobody"
 """PostgreSQL refuses to run as root; then it runs as this user."""
 SERVER = "postgres"
 """The program whose processes have no environment block to be read."""
+EXHAUSTED = (errno.EMFILE, errno.ENFILE)
+"""Who has no file descriptors left has not seen that a process is gone."""
 LOCK_PATIENCE_S = 0.5
 """Somebody who only looks whether a lock is held, holds it for a moment."""
 
 
 def unprivileged_user() -> int | None:
     """The user id PostgreSQL runs under when we are root, otherwise None."""
-    return pwd.getpwnam(UNPRIVILEGED).pw_uid if os.geteuid() == 0 else None
+    return _id_of(UNPRIVILEGED) if os.geteuid() == 0 else None
+
+
+@functools.cache
+def _id_of(user: str) -> int:
+    return pwd.getpwnam(user).pw_uid
 
 
 def our_users() -> set[int]:
@@ -60,7 +68,9 @@ def process_start(pid: int) -> int | None:
     """When a living process began (kernel ticks), to tell it from a later one with its id; None: it has ended."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
         return None
     return None if fields[0] in "ZX" else int(fields[19])
 
@@ -240,7 +250,9 @@ def mark_of(pid: int) -> str | None:
     """The mark in a process's environment block; None where there is none, or it is not ours to read."""
     try:
         block = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
         return None
     prefix = f"{MARK}=".encode()
     for entry in block.split(b"\0"):
@@ -301,8 +313,8 @@ def _signal(processes: Mapping[int, int], number: signal.Signals) -> None:
             try:
                 fd = os.pidfd_open(pid)
             except OSError as error:
-                if error.errno in (errno.ENOSYS, errno.EPERM) and process_start(pid) == start:
-                    os.kill(pid, number)  # a sandbox without process descriptors
+                if error.errno in (errno.ENOSYS, errno.EPERM, *EXHAUSTED) and process_start(pid) == start:
+                    os.kill(pid, number)  # a sandbox without process descriptors, or there are no more of any
                 continue
             try:
                 if process_start(pid) == start:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.environments.base import EnvironmentFailed
+from harness.environments.base import PROOF, EnvironmentFailed
 from harness.environments.embedded.ownership import Ownership
 from harness.environments.embedded.private import open_private
 
@@ -30,6 +30,10 @@ SERVERS_SCORE, PODS_SCORE = 500, 800
 INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
              "COVERAGE_PROCESS_START", "COVERAGE_RCFILE", "COVERAGE_FILE")
 """What a process needs of the environment of whoever started the drill."""
+
+
+DATABASES = {"PGREQUIREAUTH": PROOF}
+"""What libpq, whoever uses it, tells whoever listens in a database's place: nothing of use to them."""
 
 
 @dataclass
@@ -124,7 +128,8 @@ def environment_for(home: Path, ownership: Ownership) -> dict[str, str]:
     it may put what it keeps and what it does not.
     """
     kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return {**kept, "HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1", **ownership.mark}
+    return {**kept, "HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1", **DATABASES,
+            **ownership.mark}
 
 
 def offer_to_kernel(pid: int, score: int) -> None:

@@ -11,8 +11,10 @@ import pytest
 from kubernetes import client, config
 from kubernetes.client import ApiException
 
+from harness.environments.embedded.addresses import Site
 from harness.environments.embedded.node.running import RunningPod, WarmProcess
 from tests.harness.embedded.conftest import Sites, until
+from tests.harness.embedded.test_holds import listening, taken_by_stranger
 
 pytestmark = pytest.mark.real
 DEAF = """
@@ -88,6 +90,22 @@ def test_more_time_than_it_was_given_first_changes_nothing(sites: Sites, kubecon
     pod.stop()
     pod.stop(grace_period_seconds=600)
     until(pod.gone, 20.0)
+
+
+def test_nobody_else_answers_at_a_pods_address_not_even_before_the_pod_does(sites: Sites, kubeconfig: Path) -> None:
+    site = sites.config("primary")
+    (site.path / "ca.crt").write_bytes((sites.root / "ca.crt").read_bytes())
+    first, second = (sites.block.pod(Site.PRIMARY, index) for index in range(2))
+    core = client.CoreV1Api(config.new_client_from_config(str(kubeconfig)))
+    with listening((first, 8080), []):  # somebody was there already
+        sites.start("node", "node.agent", "primary")
+        until(lambda: core.list_node().items)
+        core.create_namespace({"metadata": {"name": "a"}})
+        core.create_namespaced_pod("a", {"metadata": {"name": "slow"}, "spec": {"containers": [{
+            "name": "slow", "image": "python", "command": ["python", "-c", "import time; time.sleep(600)"],
+            "readinessProbe": {"httpGet": {"path": "/", "port": 8080}}}]}})
+        assert until(lambda: core.read_namespaced_pod("slow", "a").status.pod_ip) == second
+        assert taken_by_stranger((second, 8080)) == []
 
 
 def test_a_container_whose_pod_went_while_it_was_being_started_is_killed(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from harness.environments.embedded.private import UntrustedPlace
 from harness.environments.embedded.shared_memory import made_by, segments
 from harness.environments.embedded.state import EnvironmentState
 from tests.harness.embedded.conftest import STRANGER, until
+from tests.harness.test_teardown import without_descriptors
 
 Start = Callable[..., subprocess.Popen[bytes]]
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -157,6 +158,20 @@ def test_a_process_that_has_taken_over_an_id_is_not_signalled(start: Start, tmp_
     assert process_start(stranger.pid) == begun
     _signal({stranger.pid: begun}, signal.SIGKILL)
     assert stranger.wait(5) == -signal.SIGKILL
+
+
+def test_nobody_takes_what_cannot_be_looked_at_for_gone(owned: Ownership, start: Start, tmp_path: Path) -> None:
+    process = start(tmp_path, owned.mark)
+    until(lambda: owned.processes())
+    with without_descriptors():
+        for look in (lambda: process_start(process.pid), lambda: mark_of(process.pid), owned.processes, owned.kill):
+            with pytest.raises(OSError, match="Too many open files"):
+                look()
+    with without_descriptors(spare=1), pytest.raises(OSError, match="Too many open files"):
+        owned.kill()
+    assert process.poll() is None
+    with without_descriptors(spare=2):
+        assert owned.kill() == 1
 
 
 HOLDER = """

@@ -12,7 +12,7 @@ import pytest
 
 from harness.record import journal
 from harness.record.events import Check, Gap, Probe, RunEnded
-from harness.record.journal import FORMAT, CorruptJournal, Journal, JournalInUse, OtherFormat, RunExists
+from harness.record.journal import FORMAT, CorruptJournal, Journal, JournalInUse, NotOurs, OtherFormat, RunExists
 
 
 class Clock:
@@ -40,6 +40,17 @@ def write(directory: Path) -> Path:
 
 def kinds(directory: Path) -> list[tuple[int, str]]:
     return [(event.number, event.kind) for event in journal.read(directory)]
+
+
+def test_no_run_is_begun_where_others_could_change_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o1777)
+    with pytest.raises(NotOurs, match="open can be written by everybody"):
+        Journal(tmp_path / "open", new=True)
+    monkeypatch.setattr("os.geteuid", lambda: 4242)
+    with pytest.raises(NotOurs, match="belongs to another user"):
+        Journal(tmp_path / "made", new=True)
+    assert list((tmp_path / "open").iterdir()) == list((tmp_path / "made").iterdir()) == []
 
 
 def test_what_was_written_is_read_back_in_order(tmp_path: Path) -> None:

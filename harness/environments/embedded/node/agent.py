@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from harness.environments.embedded.addresses import KUBELET, PODS_MOST, Block
@@ -26,6 +27,7 @@ from harness.environments.embedded.node.running import RunningPod, WarmProcess
 from harness.environments.embedded.node.zygote import KEPT
 from harness.environments.embedded.processes import PODS_SCORE, offer_to_kernel
 from harness.environments.embedded.site import SiteConfig
+from wire.listening import hold
 
 Object = dict[str, Any]
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 10.0
@@ -120,14 +122,30 @@ class NodeAgent:
             return
         directory = self._home / f"{meta['namespace']}_{meta['name']}"
         directory.mkdir(parents=True, exist_ok=True)
-        index = self._free.pop()
-        pod = RunningPod(uid, obj, index, Block(self._site.block).pod(self._site.role, index),
-                         directory)
+        pod = self._placed(uid, obj, directory)
         # A pod that ran before this node lost its power is started again, and that counts.
         for status in (obj.get("status") or {}).get("containerStatuses", []):
             pod.restarts = status.get("restartCount", 0) + 1
         self._pods[uid] = pod
         pod.keeper = asyncio.create_task(self._keep(pod))
+
+    def _placed(self, uid: str, obj: Object, directory: Path) -> RunningPod:
+        """A pod at the first free address that nobody else has taken."""
+        port = _probed(obj)
+        passed_over: list[int] = []
+        try:
+            while True:
+                index = self._free.pop()
+                pod = RunningPod(uid, obj, index, Block(self._site.block).pod(self._site.role, index), directory)
+                try:
+                    pod.hold = None if port is None else hold(pod.ip, port)
+                except OSError as error:
+                    print(f"{pod.ip} is not used: {error}", flush=True)
+                    passed_over.append(index)
+                else:
+                    return pod
+        finally:
+            self._free[:0] = passed_over
 
     def _drop(self, uid: str) -> None:
         pod = self._pods.pop(uid, None)
@@ -136,6 +154,8 @@ class NodeAgent:
         if pod.keeper:
             pod.keeper.cancel()
         _kill(pod, signal.SIGKILL)
+        if pod.hold is not None:
+            pod.hold.close()
         self._free.insert(0, pod.index)
         shutil.rmtree(pod.directory, ignore_errors=True)
 
@@ -356,6 +376,14 @@ class NodeAgent:
                 "PATCH", f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/status",
                 {"status": status}, "application/merge-patch+json",
             )
+
+
+def _probed(obj: Object) -> int | None:
+    """The port at which a pod is asked whether it is ready, where requests go to as well."""
+    for container in obj["spec"].get("containers") or []:
+        port = ((container.get("readinessProbe") or {}).get("httpGet") or {}).get("port")
+        return port if isinstance(port, int) else None
+    return None
 
 
 def _critical(obj: Object) -> bool:

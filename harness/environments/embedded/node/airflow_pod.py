@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.environments.embedded.private import write_private
 from wire.asgi import BodyLimit, server_config
+from wire.listening import listen
 
 API_THREADS = 4
 BODY_MOST = 16 * 1024 * 1024
@@ -106,7 +107,8 @@ def api_server() -> int:
 
     app = cached_app(apps="core")
     give_key(app)
+    host, port = os.environ["POD_IP"], int(os.environ.get("AIRFLOW__API__PORT", "8080"))
     CalmServer(server_config(
-        BodyLimit(app, BODY_MOST), os.environ["POD_IP"], int(os.environ.get("AIRFLOW__API__PORT", "8080")),
-        log_config=None, timeout_keep_alive=30, timeout_graceful_shutdown=2)).run()
+        BodyLimit(app, BODY_MOST), host, port, log_config=None, timeout_keep_alive=30,
+        timeout_graceful_shutdown=2)).run([listen(host, port)])
     return 0

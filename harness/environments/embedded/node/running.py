@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ class RunningPod:
     """Which of the node's pod addresses it has."""
     ip: str
     directory: Path
+    hold: socket.socket | None = None
+    """What holds the address at which its readiness is asked for, and requests are sent; see ``holds``."""
     pid: int | None = None
     """Of the container's process, once it has been started; of the last one between two."""
     told_to_stop: int | None = None
