@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sqlite3
 import sys
 
 import structlog
@@ -19,10 +21,13 @@ from wire.listening import listen
 
 BAD_INPUT, BROKEN = 2, 4
 """Exit codes, as everywhere in this product."""
+PRIVATE = 0o077
+"""The umask: what is in the stores and journals is secret, and DBOS makes a file of its own."""
 
 
 def main() -> None:
     """Serve the configuration file given as the only argument; unfinished work is resumed."""
+    os.umask(PRIVATE)
     try:
         config = OrchestratorConfig.load(sys.argv[1])
     except InvalidConfig as error:
@@ -32,7 +37,7 @@ def main() -> None:
         structlog.contextvars.merge_contextvars,
         structlog.processors.TimeStamper(fmt="iso"), structlog.processors.add_log_level,
         structlog.processors.JSONRenderer()])
-    store = Store(config.store)
+    store = _store(config)
     if store.get(Cluster, config.cluster_id) is None:
         store.put(Cluster(
             id=config.cluster_id, name=config.cluster_name, region=config.primary.name,
@@ -58,6 +63,15 @@ def main() -> None:
         pass
     finally:
         DBOS.destroy()
+
+
+def _store(config: OrchestratorConfig) -> Store:
+    """The store; the process ends where there can be none."""
+    try:
+        return Store(config.store)
+    except (OSError, sqlite3.Error) as error:
+        print(f"the store {config.store} cannot be used: {error}", file=sys.stderr)
+        sys.exit(BROKEN)
 
 
 def _listener(config: OrchestratorConfig) -> socket.socket:

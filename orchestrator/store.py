@@ -6,7 +6,9 @@ a file of its own beside it; this one holds what the API shows.
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -114,9 +116,15 @@ class Store:
     """All records. Thread-safe."""
 
     def __init__(self, path: Path) -> None:
+        """Open the store in a file, which is made if it is not there.
+
+        Raises:
+            OSError: when there is something else than a regular file, or it cannot be made.
+            sqlite3.Error: when it is no store.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(path)
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        path.chmod(0o600)
         self._db.executescript(SCHEMA)
         self._db.execute("pragma journal_mode=wal")
         self._lock = threading.RLock()
@@ -182,3 +190,18 @@ class Store:
                 " order by started", (request,)).fetchall()
         return [dict(zip(("name", "started", "ended", "attempts", "error"), row, strict=True))
                 for row in rows]
+
+
+def _make_private(path: Path) -> None:
+    """Have a regular file that only its owner can read, from its first byte on. No link is followed, no device touched.
+
+    Raises:
+        OSError: when there is something else.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(f"{path} is not a regular file")
+        os.fchmod(fd, 0o600)
+    finally:
+        os.close(fd)
