@@ -32,6 +32,6 @@ def test_what_is_no_regular_file_is_refused_and_keeps_its_mode(tmp_path: Path) -
     os.mkfifo(pipe, 0o644)
     for path in (device, link, pipe, tmp_path):
         before = path.stat().st_mode
-        with pytest.raises(OSError, match="not a regular file|symbolic link|directory"):
+        with pytest.raises(OSError, match=r"not a regular file|symbolic link|directory"):
             Store(path)
         assert path.stat().st_mode == before
