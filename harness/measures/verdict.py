@@ -162,7 +162,8 @@ def _writes_lost(figures: Figures) -> Interval | None:
 def _expectations(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
     evidence = figures.history.evidence
     found = [_never_restored(figures), _up_at_end(figures), _up_between(figures), _followed(figures),
-             *_unexplained(figures, targets), *_strange(figures), *_tasks(figures, targets)]
+             *_unexplained(figures, targets), *_unnamed(figures, targets), *_strange(figures),
+             *_tasks(figures, targets)]
     if targets.get("split-brain-writes") is None and figures.history.fleet:
         found.append(_count("split-brain writes", None, figures.split.total))
     for name, wrong in (("configuration lost or changed", figures.differences.of_configuration("missing", "changed")),
@@ -250,6 +251,16 @@ def _unexplained(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement
                             exactly(max(0, lost.lost + lost.recovered_later - excused)),
                             "; ".join(lost.examples.get("lost", [])[:2])))
     return found
+
+
+def _unnamed(figures: Figures, targets: Mapping[str, Any]) -> list[Judgement]:
+    """Writes that are lost for good, of a stream of which no target says how much may be: nobody can judge them."""
+    named = {stream for stream, bound in (targets.get("rpo") or {}).items() if bound is not None}
+    if targets.get("writes-lost") is not None:
+        named.add("metadata")
+    lost = {stream: total(figures.fates, stream).lost for stream in STREAMS if stream not in named}
+    return [Judgement(name=f"{stream} writes lost for good", asked="a target that says how much may be", low=count,
+                      high=count, observed=str(count), verdict=INCONCLUSIVE) for stream, count in lost.items() if count]
 
 
 def _strange(figures: Figures) -> list[Judgement]:

@@ -191,7 +191,14 @@ def a_deployment_of_which_no_write_was_acknowledged() -> Story:
     return story
 
 
+def everything_is_lost_and_no_target_says_how_much_may_be() -> Story:
+    story = outage(targets={"rto": 3600.0, "rpo": {"images": 900.0}})
+    forget(story, "settled-1", lambda fact: fact["f"] == "row" and fact["n"] < 100)
+    return story
+
+
 OPEN: list[Callable[[], Story]] = [
+    everything_is_lost_and_no_target_says_how_much_may_be,
     probes_that_stop_for_a_while, executors_that_nobody_hears, a_deployment_of_which_no_write_was_acknowledged, a_standby_that_begins_to_speak_late, a_clock_that_is_dragged_away, a_target_that_does_not_exist,
     an_acknowledgement_of_nothing, a_look_without_its_file, names_that_lead_to_nobody]
 
