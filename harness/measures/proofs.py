@@ -52,15 +52,16 @@ def _checked(name: str, source: str = OBSERVED) -> Proof:
     return proof
 
 
-def _checked_after(name: str) -> Proof:
-    """The same of what a transition could have changed: the last look must have come after the last of them."""
+def _checked_after(name: str, every: bool = True) -> Proof:
+    """The same of what a transition could have changed: a look came after every one of them, or after the first."""
     looked = _checked(name)
 
     def proof(figures: Figures) -> Shown:
         shown, history = looked(figures), figures.history
-        last = max((e.wall for e in history.evidence.of(Check) if e.name == name), default=0.0)
-        if shown.verdict == PASS and last < max((move.accepted for move in history.moves), default=0.0):
-            return Shown(INCONCLUSIVE, f"nobody looked after the last transition ({name})")
+        moved = [move.accepted for move in history.moves]
+        seen = max((e.wall for e in history.evidence.of(Check) if e.name == name), default=0.0)
+        if shown.verdict == PASS and seen < (max if every else min)(moved, default=0.0):
+            return Shown(INCONCLUSIVE, f"nobody looked after the {'last' if every else 'first'} transition ({name})")
         return shown
 
     return proof
@@ -327,7 +328,7 @@ PROOFS: dict[str, Proof] = {
     "XR-11": _checked("variants"),
     "XR-12": sequence.ran_in_order,
     "XR-13": _switchover,
-    "XR-14": _checked("reverse-replication"),
+    "XR-14": _checked_after("reverse-replication", every=False),
     "XR-15": _checked("flag", WORD),
     "XR-16": _both(_checked("observed", WORD), _regions_speak),
     "XR-17": _both(_checked("unhealthy", WORD), _seen_fault),

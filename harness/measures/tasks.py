@@ -8,10 +8,11 @@ database), **stuck** (it has not ended, though nothing new is started any more).
 * **duplicated**: more than one side effect reached the outside world, whatever the try numbers and the sites;
 * **against retries**: begun more often than its own ``retries`` allow.
 
-Both are counted in what the tasks' executors told the witness: where one of them was not heard at all (the database has
-the success of a task of which no start and no side effect was told), there may have been more.
+Both are counted in what the tasks' executors told the witness: where one of them was not heard (the database has the
+success of a try of whose start, by its date, nobody told), there may have been more.
 
-A canary that was due shortly before the last look may still run; and a Dag run that has not ended is stuck as well.
+A canary that was due shortly before the last look may still run; and a Dag run that has not ended is stuck as well, one
+that has failed without any task instance lost.
 
 It does **not** mean: that a lost task's *work* is lost; only that Airflow will not run it again. Airflow resets what a
 dead scheduler left running and starts it again, whatever its ``retries``: that is what *against retries* shows.
@@ -43,6 +44,7 @@ with lives as (
     select d, dag, run, task, coalesce(map, -1) as map, min(t) as first_heard,
            max(t) filter (e = 'effect') as last_effect,
            count(distinct (n, c, r)) filter (e = 'start') as starts,
+           list(distinct c) filter (e = 'start') as dates,
            count(distinct coalesce(cl || '/' || q, t || '/' || r || '/' || n)) filter (e = 'effect') as effects
     from witness where e in ('start', 'effect') and {NAMED} group by all),
 known as (
@@ -51,11 +53,13 @@ known as (
     from held join looks using (snapshot) where f = 'ti' group by all),
 last_known as (
     select d, dag, run, task, coalesce(map, -1) as map, any_value(state) as state, any_value("try") as tries,
-           true as there
+           any_value(c) as date, true as there
     from held where f = 'ti' and snapshot = $last group by all)
 select d, dag, run, task, map, last_effect, coalesce(starts, 0) as starts,
        coalesce(effects, 0) as effects, coalesce(state, 'none') as state, coalesce(tries, 0) as tries, retries,
-       coalesce(there, false) as there, least(first_heard, first_known) as first
+       coalesce(there, false) as there, least(first_heard, first_known) as first,
+       state is distinct from 'success' or tries < 1 or list_contains(dates, date)
+           or dates is null and effects > 0 as heard
 from lives full join known using (d, dag, run, task, map)
     left join last_known using (d, dag, run, task, map)
 """
@@ -70,9 +74,12 @@ select d, dag, run, task, map, n from (
 """
 """Task instances whose latest try had started and not yet had its effect."""
 RUNS = """
-select d, dag, run from held where f = 'run' and snapshot = $last and state not in ('success', 'failed')
+select d, dag, run, case when state = 'failed' then 'lost' else 'stuck' end as outcome
+from held where f = 'run' and snapshot = $last and dag <> $canary and (state not in ('success', 'failed')
+    or state = 'failed' and (d, dag, run) not in (select d, dag, run from held where f = 'ti' and snapshot = $last))
 order by d, dag, run
 """
+"""Dag runs that have not ended, or that have failed without any task instance: nobody else counts them."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ class Task:
     in_flight_until: float | None
     """Since ``first`` up to when it may have been in flight; None: to the end."""
     heard: bool = True
-    """False: the database says that it ran, and nobody told the witness of a start or a side effect."""
+    """False: the database says that a try succeeded of whose start nobody told the witness."""
 
     def __str__(self) -> str:
         return "/".join(map(str, self.key))
@@ -117,8 +124,8 @@ def follow(history: History) -> list[Task] | None:
             continue
         found.append(_task(row))
     return found + [
-        Task((row["d"], row["dag"], row["run"], "(Dag run)", -1), 0.0, "stuck", False, False, None)
-        for row in tables.rows(RUNS, last=last.snapshot) if row["dag"] != CANARY]
+        Task((row["d"], row["dag"], row["run"], "(Dag run)", -1), 0.0, row["outcome"], False, False, None)
+        for row in tables.rows(RUNS, last=last.snapshot, canary=CANARY)]
 
 
 def of_moves(history: History, followed: list[Task] | None) -> list[Tasks | None]:
@@ -145,7 +152,7 @@ def count(followed: Iterable[Task], flying: int = 0) -> Tasks:
     examples: dict[str, list[str]] = defaultdict(list)
     met = 0
     for task in followed:
-        met += task.outcome != "stuck" or task.key[3] != "(Dag run)"
+        met += task.key[3] != "(Dag run)"
         kinds = [task.outcome, *(["duplicated"] if task.duplicated else []),
                  *(["against_retries"] if task.against_retries else [])]
         for kind in kinds:
@@ -171,5 +178,4 @@ def _task(row: dict[str, Any]) -> Task:
     ended = row.get("last_effect") if outcome in ("survived", "retried") else None
     return Task((row["d"], row["dag"], row["run"], row["task"], row["map"]), row["first"], outcome,
                 duplicated=row["effects"] > 1, against_retries=retries is not None and starts > retries + 1,
-                in_flight_until=ended,
-                heard=state != "success" or row["tries"] < 1 or starts > 0 or row["effects"] > 0)
+                in_flight_until=ended, heard=row.get("heard", False))

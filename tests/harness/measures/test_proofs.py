@@ -67,12 +67,12 @@ def test_one_look_that_went_wrong_is_enough() -> None:
 
 
 @pytest.mark.parametrize(("at", "verdict"), [(50, "INCONCLUSIVE"), (100.9, "INCONCLUSIVE"), (139, "PASS")])
-@pytest.mark.parametrize("name", ["XR-02", "XR-20"])
+@pytest.mark.parametrize("name", ["XR-02", "XR-14", "XR-20"])
 def test_what_a_transition_could_have_changed_is_looked_at_after_it(name: str, at: float, verdict: str) -> None:
     story = outage()
     story.snapshots = {"before-0": everything(story, 94), **story.snapshots}
     story.event(94, "looked", snapshot="before-0", site="west", began=94, ended=94.5)
-    story.event(at, "check", name="identity" if name == "XR-02" else "carried-over", ok=True, detail="seen")
+    story.event(at, "check", name=LOOKS.get(name, "carried-over"), ok=True, detail="seen")
     assert claim(story, name).verdict == verdict
 
 

@@ -116,6 +116,22 @@ def test_a_task_that_ran_and_of_which_nothing_was_told_was_not_heard(
     assert followed(story)["t1"].heard is heard
 
 
+@pytest.mark.parametrize(("date", "heard"), [(2, True), (1, True), (3, False)])
+def test_the_try_that_succeeded_must_be_one_whose_start_was_told(story: Story, date: int, heard: bool) -> None:
+    moved(story, ti("success", 2)[0] | {"c": date})
+    story.life("start", 95, "t1", began=1)
+    story.life("start", 110, "t1", number=2, began=2, region="east")
+    assert followed(story)["t1"].heard is heard
+
+
+@pytest.mark.parametrize(("state", "tasks", "outcome"), [
+    ("failed", 0, "lost"), ("failed", 1, None), ("success", 0, None), ("queued", 0, "stuck")])
+def test_a_dag_run_that_failed_without_any_task_is_lost(story: Story, state: str, tasks: int, outcome: str | None) -> None:
+    moved(story, *held(runs={("a", "wide", "run1"): state}), *ti("success")[:tasks])
+    found = followed(story)
+    assert ("(Dag run)" in found and found["(Dag run)"].outcome) == (outcome or False)
+
+
 def test_mapped_tasks_are_told_apart(story: Story) -> None:
     moved(story, *ti("success"))
     story.life("effect", 120, "t1")
@@ -165,7 +181,7 @@ def test_without_a_look_no_task_can_be_followed(story: Story) -> None:
 
 
 @pytest.mark.parametrize(("state", "stuck"), [
-    ("success", 0), ("failed", 0), ("running", 1), ("queued", 1), ("scheduled", 1)])
+    ("success", 0), ("running", 1), ("queued", 1), ("scheduled", 1)])
 def test_a_dag_run_that_has_not_ended_is_stuck(story: Story, state: str, stuck: int) -> None:
     moved(story, *held(runs={("a", "wide", "run1"): state}))
     found = of_moves(story)[0]

@@ -37,7 +37,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     story.access["primary"] = [{"t": 1.0, "caller": "x", "service": "rds", "action": "GET"}]
     story.links.append({"t": 1.0, "event": "connect", "caller": "orchestrator", "site": "primary", "service": "aws"})
     story.usage.append({"t": 1.0, "group": "airflow", "part": "x", "processes": 1, "cpu_s": 1.0})
-    story.settle(100, held({("a", "west/w", 1)}))
+    story.settle(100, held({("a", "west/w", 1)}, more=[fact("pool", "a", "p", 1)]))
     return story.save(tmp_path_factory.mktemp("whole"))
 
 
