@@ -4,7 +4,8 @@ FAIL beats INCONCLUSIVE beats PASS. Every target that is named is judged or INCO
 is judged as well: nothing corrupted, misplaced, phantom or duplicated, none of the configuration lost, no task that ran
 twice or against its retries, no Deployment that is down at the end, no expectation of a phase that was missed. A
 drill may allow some of it (``targets: {tasks-duplicated: 20}``), and then the report says that it did. Every check that
-failed counts, whether or not a claim names it, and every gap makes a pass inconclusive.
+failed counts, whether or not a claim names it, and every gap makes a pass inconclusive. So do writes that are
+lost for good, of a stream for which no target says how much may be.
 
 It does **not** judge the clean-up, which has a verdict of its own, so that a failed clean-up neither hides nor fakes a
 drill's result.
