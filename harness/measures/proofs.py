@@ -171,7 +171,7 @@ def _switchover(figures: Figures) -> Shown:
         return Shown(INCONCLUSIVE, "no acknowledged write was followed through a failback")
     asked = history.tables.value(counted, action="SwitchoverGlobalCluster") >= len(backs)
     how = "switched over, by the servers' logs" if asked else "switched over, by the orchestrator's own word"
-    return Shown(PASS, f"0 of {acked} acknowledged writes lost in failback; {how}", OBSERVED)
+    return Shown(PASS, f"0 of {acked} acknowledged writes lost in failback; {how}", OBSERVED if asked else PARTLY)
 
 
 def _bounds(figures: Figures) -> Shown:

@@ -427,6 +427,7 @@ def test_a_switchover_is_seen_in_the_servers_logs_or_only_said(at: float, action
     found = claim(back(at, action), "XR-13")
     assert (found.verdict, found.evidence) == (
         "PASS", f"0 of 94 acknowledged writes lost in failback; switched over, {how}")
+    assert found.source == (OBSERVED if how == "by the servers' logs" else PARTLY)
 
 
 @pytest.mark.parametrize("what", ["lost", "recovered", "corrupted", "misplaced", "stranded"])
