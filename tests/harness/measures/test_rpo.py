@@ -72,7 +72,7 @@ def test_the_blind_window_of_the_witness_is_part_of_a_loss_of_nothing() -> None:
     for told in story.witness:
         if told["t"] == 105:  # not all of the new site's were slow
             told["w"] = 105.05
-    assert same(loss(story).rpo, 0, 1 + ERROR + 0.4)
+    assert same(loss(story).rpo, 0, 1 + ERROR + 0.05 + 0.4)  # 0.05: a clock may be off by what its fastest record took
 
 
 def test_an_acknowledgement_at_the_very_fault_leaves_no_time() -> None:
