@@ -49,11 +49,10 @@ def _fits(drill: Drill, machine: sizing.Machine) -> list[str]:
     wanted = sizing.need(fleet, drill.probes)
     lines = [f"  memory        about {wanted.memory_mib} MiB, {machine.memory_mib} MiB available",
              f"  CPU           about {wanted.cores:.1f} cores busy under load, of {machine.cores}"]
-    if short := sizing.shortfalls(fleet, drill.probes, machine):
-        most = sizing.largest(fleet, drill.probes, machine)
-        lines += [f"  too small     {reason}" for reason in short]
-        lines.append(f"  largest fleet this machine could hold, with as many tasks each: {most} "
-                     f"Deployments, {most * fleet.concurrent_tasks // fleet.deployments} tasks")
+    lines += [f"  too small     {reason}" for reason in sizing.shortfalls(fleet, drill.probes, machine)]
+    most = sizing.largest(fleet, drill.probes, machine)
+    lines.append(f"  largest fleet this machine could hold, with as many tasks each: {most} "
+                 f"Deployments, {most * fleet.concurrent_tasks // fleet.deployments} tasks")
     return lines
 
 

@@ -46,8 +46,8 @@ class OrchestratorConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = "127.0.0.1"
-    port: int
+    host: Annotated[str, Field(pattern="^[!-~]+$")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)]
     store: Path
     organization_id: str
     cluster_id: str

@@ -69,7 +69,7 @@ def _store(config: OrchestratorConfig) -> Store:
     """The store; the process ends where there can be none."""
     try:
         return Store(config.store)
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, ValueError, sqlite3.Error) as error:
         print(f"the store {config.store} cannot be used: {error}", file=sys.stderr)
         sys.exit(BROKEN)
 

@@ -26,7 +26,7 @@ def listen(host: str, port: int) -> socket.socket:
     with socket.socket(family, socket.SOCK_STREAM) as caller:
         # What lets a socket share the address with its hold lets two servers share their callers.
         caller.settimeout(ANSWER_S)
-        if port and caller.connect_ex((host, port)) in (0, errno.EAGAIN):
+        if port and caller.connect_ex((host, port)) == 0:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=True)
 

@@ -116,6 +116,7 @@ def test_plan_says_what_would_happen_and_starts_nothing() -> None:
     assert result.exit_code == 0
     assert "2. fault {'region-outage': {'region': 'primary'}}" in result.output
     assert "memory" in result.output
+    assert "largest fleet this machine could hold" in result.output
 
 
 def test_list_names_every_drill_and_every_claim() -> None:

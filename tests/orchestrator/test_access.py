@@ -148,3 +148,18 @@ def test_the_command_says_it_in_one_line_and_ends_with_2(tmp_path: Path) -> None
                           capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"{tmp_path}/none is not a file\n"
+
+
+@pytest.mark.parametrize(("key", "value"), [
+    ("port", 0), ("port", -1), ("port", 65536), ("port", 10**400), ("host", ""), ("host", "a\0b"), ("host", "a b")])
+def test_an_address_at_which_nobody_can_listen_is_an_error(
+        config: OrchestratorConfig, tmp_path: Path, key: str, value: object) -> None:
+    with pytest.raises(InvalidConfig, match=f"config.json: {key}: "):
+        OrchestratorConfig.load(written(config, tmp_path, **{key: value}))
+
+
+def test_a_store_that_no_file_can_be_called_is_said_in_one_line(config: OrchestratorConfig, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "orchestrator.server", str(written(config, tmp_path, store="a\0b"))],
+                          capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (4, "", 1)
+    assert "cannot be used: embedded null byte" in done.stderr

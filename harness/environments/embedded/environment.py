@@ -51,6 +51,8 @@ from harness.lines import LinesClient
 
 FIRST_GROUP = 61184
 """Groups from here on belong to nobody for good (systemd gives them to services while they run)."""
+SOCKET_PATH_MOST = 107
+"""Bytes of the path of a Unix socket; see ``unix(7)``."""
 ORCHESTRATOR_MODULE = "DR_DRILL_ORCHESTRATOR"
 """The variable that names another module to run as the orchestrator (a broken one, in the tests)."""
 
@@ -116,6 +118,9 @@ class EmbeddedPair(PairComponents):
 
     def _up(self, progress: Callable[[str], None]) -> None:
         self._ownership = self._lock.make()
+        if len(os.fsencode(self._image_socket)) > SOCKET_PATH_MOST:
+            raise EnvironmentFailed(f"the path {self._image_socket} is longer than a socket's may be "
+                                    f"({SOCKET_PATH_MOST} bytes): set DR_DRILL_HOME to a shorter one")
         try:
             self._block = self._lease.acquire()
         except NoFreeBlock as error:
@@ -324,6 +329,10 @@ class EmbeddedPair(PairComponents):
 
     # -- inner works ------------------------------------------------------------------------
 
+    @property
+    def _image_socket(self) -> Path:
+        return self.directory / "sites" / "image" / "image.sock"
+
     def _living(self, role: str) -> set[int]:
         return self.ownership.processes(self.directory / "sites" / role)
 
@@ -352,9 +361,9 @@ class EmbeddedPair(PairComponents):
             aws_observer_key=self._tokens["aws_observer_key"],
             postgres_password=self._tokens["postgres_password"],
             replication_password=self._tokens["replication_password"],
-            image_socket=str(self.directory / "sites" / "image" / "image.sock"),
+            image_socket=str(self._image_socket),
             simulated_head_delay=self.settings.head_delay,
-            postgres_hold=self.holds.postgres(site).fileno() if role in ROLES else None,
+            postgres_hold=self._holds.postgres(site).fileno() if self._holds and role in ROLES else None,
         )
 
     def _save_state(self, state: str) -> None:

@@ -13,6 +13,7 @@ could be faster.
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -44,6 +45,7 @@ class Holds:
 
         Raises:
             EnvironmentFailed: when somebody else has one.
+            OSError: when there can be no more sockets.
         """
         self._sockets: dict[tuple[Site, Service], socket.socket] = {}
         for site, service in HELD:
@@ -52,6 +54,8 @@ class Holds:
                 self._sockets[site, service] = hold(address, service.port, shared=service is not POSTGRES)
             except OSError as error:
                 self.close()
+                if error.errno != errno.EADDRINUSE:
+                    raise
                 raise EnvironmentFailed(f"another program has taken {address}:{service.port} ({service.name})"
                                         " meanwhile: try again") from error
 

@@ -36,7 +36,7 @@ class PairSettings:
 def environments_root() -> Path:
     """Where all embedded environments of this user live (short, and not below anyone's home)."""
     home = os.environ.get("DR_DRILL_HOME")
-    return Path(home) / "dr-drill" if home else Path(tempfile.gettempdir()) / f"dr-drill-{os.getuid()}"
+    return Path(home).absolute() / "dr-drill" if home else Path(tempfile.gettempdir()) / f"dr-drill-{os.getuid()}"
 
 
 def make_root() -> Path:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from harness.environments.embedded.holds import stepping_aside
 from harness.environments.embedded.ownership import is_server, unprivileged_user
@@ -349,16 +350,15 @@ class PostgresMember:
         passfile = self.directory / "pgpass"
         if not passfile.exists():
             self._write(passfile, f"*:*:*:{REPLICATION_USER}:{self.replication_password}\n")
-        return (
-            f"host={self.source_host} port={self.port} user={REPLICATION_USER} "
-            f"passfile={passfile} application_name=peer connect_timeout=5 "
-            "keepalives_idle=5 keepalives_interval=2 keepalives_count=3"
-            + (f" dbname={database}" if database and database != "postgres" else "")
-        )
+        named = {"dbname": database} if database and database != "postgres" else {}
+        return make_conninfo(
+            host=self.source_host, port=self.port, user=REPLICATION_USER, passfile=str(passfile),
+            application_name="peer", connect_timeout=5, keepalives_idle=5, keepalives_interval=2, keepalives_count=3,
+            **named)
 
     def _set_source(self, conninfo: str, *, accepting: bool) -> None:
         self._write(self.data / "mode.conf", f"hot_standby = {'on' if accepting else 'off'}\n"
-                                             f"primary_conninfo = '{conninfo}'\n")
+                                             f"primary_conninfo = {_quoted(conninfo)}\n")
 
     def _reload(self) -> None:
         pid = self.pid()
@@ -429,6 +429,11 @@ class PostgresMember:
         if done.returncode != 0:
             raise PostgresError(f"{tool} failed: {(done.stderr or done.stdout).strip()}")
         return str(done.stdout)
+
+
+def _quoted(value: str) -> str:
+    """A value as ``postgresql.conf`` has it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def log_of(site: Path) -> Path:

@@ -15,6 +15,7 @@ from harness.environments.embedded.holds import HELD, Holds, stay, stepping_asid
 from harness.environments.embedded.ownership import Ownership
 from harness.environments.embedded.processes import environment_for
 from tests.harness.embedded.conftest import STRANGER, as_user
+from tests.harness.test_teardown import without_descriptors
 from wire.listening import listen
 
 OPTIONS = ([], [socket.SO_REUSEADDR], [socket.SO_REUSEPORT], [socket.SO_REUSEADDR, socket.SO_REUSEPORT])
@@ -111,6 +112,12 @@ def test_connections_of_an_earlier_environment_keep_no_address_from_being_held(b
     held = Holds(block)
     assert taken_by_stranger(*addresses) == []
     held.close()
+
+
+def test_that_there_can_be_no_more_sockets_is_no_word_of_another_program(block: Block) -> None:
+    with without_descriptors(spare=2), pytest.raises(OSError, match="Too many open files"):
+        Holds(block)
+    Holds(block).close()
 
 
 def test_an_address_that_another_program_was_faster_to_take_is_named(block: Block) -> None:

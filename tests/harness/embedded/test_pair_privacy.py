@@ -128,6 +128,24 @@ def test_bringing_up_where_somebody_else_was_first_is_one_line(
     assert list((tmp_path / "theirs").iterdir()) == []
 
 
+def test_a_place_whose_path_is_too_long_for_a_socket_is_said(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DR_DRILL_HOME", str(tmp_path / ("long" * 20)))
+    pair = EmbeddedPair("outage-2", PairSettings())
+    with pytest.raises(EnvironmentFailed, match="set DR_DRILL_HOME to a shorter one") as failed:
+        pair.up()
+    assert "\n" not in str(failed.value)
+    pair.down()
+    assert environments() == []
+
+
+def test_a_place_is_the_same_from_wherever_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DR_DRILL_HOME", "here")
+    pair = EmbeddedPair("outage-2", PairSettings())
+    assert pair.directory == tmp_path / "here" / "dr-drill" / "envs" / "outage-2"
+
+
 def test_what_is_written_of_an_environment_is_no_secret(pair: EmbeddedPair) -> None:
     said = json.dumps(json.loads((pair.directory / "environment.json").read_text()))
     assert [name for name, value in pair._tokens.items() if value in said] == []
