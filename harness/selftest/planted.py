@@ -47,6 +47,10 @@ class Plot:
     """The end of what the last look saw."""
     interval: float
     canary: float
+    deaf: str
+    """The site that is not heard any more: the one that had power for longest without a break."""
+    powered_s: float
+    """For how long."""
 
 
 def prove(past: History) -> Proof | None:
@@ -82,9 +86,20 @@ def _plot(past: History) -> Plot:
     other = next((s for s in past.roles if s != site), ELSEWHERE)
     reigns = past.epochs[name]
     since = reigns[-1].last if reigns else 0.0
+    deaf = max((site, *past.roles), key=lambda each: _powered(past, each, last.began))
     return Plot(name, site, other, max(since + 0.001, last.began - 1.0), last.snapshot,
                 last.began + past.started.probe_interval_s, past.started.probe_interval_s,
-                past.started.canary_interval_s)
+                past.started.canary_interval_s, deaf, _powered(past, deaf, last.began))
+
+
+def _powered(past: History, site: str, until: float) -> float:
+    """For how long a site had power at most without a break, since the fleet was up."""
+    up = past.evidence.first(FleetUp)
+    began, longest = until if up is None else up.wall, 0.0
+    for outage in sorted((outage for outage in past.outages if outage.site == site), key=lambda each: each.began):
+        longest = max(longest, min(outage.began, until) - began)
+        began = max(began, outage.ended)
+    return max(longest, until - began)
 
 
 @contextmanager
@@ -186,7 +201,7 @@ def _relapsed(tables: Tables, plot: Plot) -> None:
 
 
 def _deaf(tables: Tables, plot: Plot) -> None:
-    tables.db.execute("delete from witness where e = 'beat' and r = $r", {"r": plot.site})
+    tables.db.execute("delete from witness where e = 'beat' and r = $r", {"r": plot.deaf})
 
 
 PLANTS: tuple[Callable[[Tables, Plot], None], ...] = (
@@ -221,7 +236,7 @@ def _ask(copy: Evidence, plot: Plot) -> list[Planted]:
              ("stuck", "tasks", "stuck" in followed and followed["stuck"].outcome == "stuck"),
              ("relapsed", "rto", up_at_end.get(plot.deployment) is False)]
     beats = past.started.beat_interval_s
-    up = copy.first(FleetUp)
-    if beats and up is not None and plot.until - up.wall > 2 * SILENT_BEATS * beats:
-        found.append(("deaf", "hearing", any(s.site == plot.site for s in past.silences)))
+    # One that comes back has as long to speak again as a silence takes to be one.
+    if beats and plot.powered_s > 2 * SILENT_BEATS * beats:
+        found.append(("deaf", "hearing", any(s.site == plot.deaf for s in past.silences)))
     return [Planted(violation=what, measure=measure, found=seen) for what, measure, seen in found]

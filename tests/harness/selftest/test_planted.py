@@ -71,6 +71,16 @@ def test_a_run_too_short_for_a_silence_plants_none() -> None:
     assert missed(story) == {}
 
 
+def test_the_site_that_is_not_heard_any_more_is_one_that_had_power_long_enough_to_be_missed() -> None:
+    """A short region outage with its failback left the active site never more than some seconds with power."""
+    story = round_trip()
+    plot = planted._plot(history.of(story.evidence()))
+    longest = {site: planted._powered(history.of(story.evidence()), site, plot.at) for site in ("west", "east")}
+    assert longest["east"] > longest["west"]
+    assert (plot.site, plot.deaf) == ("west", "east")
+    assert missed(story) == {}
+
+
 def test_a_run_whose_sites_send_no_beats_plants_no_silence() -> None:
     story = outage()
     story.events[0].data["beat_interval_s"] = 0.0
