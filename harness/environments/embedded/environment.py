@@ -118,12 +118,13 @@ class EmbeddedPair(PairComponents):
             ) from error
 
     def _up(self, progress: Callable[[str], None]) -> None:
+        root = make_root()
         if len(os.fsencode(self._image_socket)) > SOCKET_PATH_MOST:
             raise EnvironmentFailed(f"the path {self._image_socket} is longer than a socket's may be "
                                     f"({SOCKET_PATH_MOST} bytes): set DR_DRILL_HOME to a shorter one")
         try:
             self._block = self._lease.acquire()
-            runs_as = user.decide(self.block.number, make_root(), inherited())
+            runs_as = user.decide(self.block.number, root, inherited())
             self.runs_as = str(runs_as)
         except (NoFreeBlock, user.NoFreeUser) as error:
             raise EnvironmentFailed(str(error)) from error
