@@ -20,6 +20,8 @@ from harness.environments.embedded.private import make_directory, write_private
 from harness.environments.embedded.processes import process_options
 from harness.environments.embedded.user import unprivileged_user
 
+HINT_LINES = 6
+
 
 @dataclass
 class _Begun:
@@ -62,7 +64,7 @@ class EmptyClusters:
             except subprocess.TimeoutExpired:
                 said = "it does not come to its end"
             if begun.process.returncode != 0:
-                raise EnvironmentFailed("initdb failed", hint=said.strip())
+                raise EnvironmentFailed("initdb failed", hint="\n".join(said.strip().splitlines()[-HINT_LINES:]))
             _hand_over(begun.place / EMPTY, self._ownership.user)
             (begun.place / EMPTY).rename(begun.site / EMPTY)
             (begun.place / "password").unlink()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded import removal
 from harness.environments.embedded.addresses import POSTGRES, Block, BlockLease, Site
 from harness.environments.embedded.clusters import EmptyClusters
@@ -145,3 +146,14 @@ def test_a_killed_writer_is_recovered_and_rewound_and_begins_no_reign_by_it(user
     assert [timeline.number for timeline in timelines(log_of(sites[1]))] == [2]
     assert "database system is ready" in (sites[0] / "postgres" / "rewind.log").read_text()
     lease.release()
+
+
+@as_root
+def test_what_keeps_it_from_being_made_is_said(owned: Ownership, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = ["/bin/sh", "-c", "seq 50; echo no space left; exit 1"]
+    monkeypatch.setattr("harness.environments.embedded.clusters.initdb", lambda *_: fails)
+    clusters = EmptyClusters(owned)
+    clusters.begin(site(owned, "primary"), "secret")
+    with pytest.raises(EnvironmentFailed, match="initdb failed") as failed:
+        clusters.finish()
+    assert failed.value.hint.splitlines() == ["46", "47", "48", "49", "50", "no space left"]
