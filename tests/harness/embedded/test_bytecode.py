@@ -1,10 +1,14 @@
 """What processes import, and may not compile for each other, is compiled for them."""
 
 import compileall
+import os
 import stat
 import sys
 from pathlib import Path
 
+import pytest
+
+from harness.environments.embedded import bytecode
 from harness.environments.embedded.bytecode import uncompiled
 
 
@@ -37,3 +41,21 @@ def test_bytecode_that_only_its_owner_can_read_is_made_readable(tmp_path: Path) 
     cache.chmod(0o700)
     assert names(tmp_path) == set()
     assert [stat.S_IMODE(path.stat().st_mode) for path in (cache, kept)] == [0o755, 0o644]
+
+
+def test_it_is_said_once_that_much_is_compiled_and_nothing_is_said_of_a_file_that_is_no_python(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages(tmp_path)
+    (tmp_path / "template.py").write_text("{{ name }} = = 1\n")
+    monkeypatch.setattr(bytecode, "OURS", ())
+    monkeypatch.setattr(bytecode, "FEW", 2)
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    said: list[str] = []
+    before = os.umask(0o077)
+    bytecode.provide(said.append)
+    os.umask(before)
+    assert said == ["compiling 4 Python files, once: the user that will run them cannot keep the result"]
+    assert names(tmp_path) == {"template.py"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*.pyc")} == {0o644}
+    bytecode.provide(said.append)
+    assert len(said) == 1
