@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 _KINDS = ((stat.S_ISDIR, "a directory"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
-          (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"))
+          (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"), (stat.S_ISLNK, "a link"))
 
 
 class Unreadable(Exception):
     """A file that is not read; the message says why, without the file's name."""
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path, *, within: Path | None = None) -> BinaryIO:
     """Open a regular file for reading.
+
+    ``within``: it must be in this directory, and no link. For where another user could have put one in its place, or on
+    the way to it, so that we read what that user may not.
 
     Raises:
         FileNotFoundError: when there is none.
@@ -28,8 +31,9 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         # Looked at before it is opened, because opening a device can have effects; and after, because
         # another may have taken its place. O_NONBLOCK: a pipe without a writer would be waited for.
-        _refuse_special(path.stat().st_mode)
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        _refuse_special(path.stat(follow_symlinks=within is None).st_mode)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        fd = os.open(path, flags | (0 if within is None else os.O_NOFOLLOW))
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -38,6 +42,9 @@ def open_regular(path: Path) -> BinaryIO:
         raise Unreadable(f"cannot be read: {error}") from error
     try:
         _refuse_special(os.fstat(fd).st_mode)
+        # What was opened is asked where it is: nobody can change that any more.
+        if within is not None and not Path(os.readlink(f"/proc/self/fd/{fd}")).is_relative_to(within.resolve()):
+            raise Unreadable("is somewhere else, behind a link")
     except Unreadable:
         os.close(fd)
         raise

@@ -82,6 +82,21 @@ def claims_table(library: Path) -> str:
     return "\n".join(rows)
 
 
+def _as_root() -> tuple[bool, str, str]:
+    """Who the processes of an environment that root makes run as."""
+    from harness.environments.embedded.layout import environments_root
+    from harness.environments.embedded.processes import inherited
+    from harness.environments.embedded.user import NoFreeUser, decide
+
+    try:
+        why_not = decide(1, environments_root(), inherited()).why_not
+    except NoFreeUser as error:
+        place, _, remedy = str(error).partition(": ")
+        return False, place, remedy
+    return True, ("started by root: " + (f"all but PostgreSQL runs as root too, because {why_not}" if why_not else
+                                         "all but the harness itself runs as a user that is nobody else's")), ""
+
+
 def doctor(drill: Drill | None = None) -> tuple[bool, str]:
     """Whether drills can run here, and a line for each thing that was looked at.
 
@@ -128,7 +143,7 @@ def doctor(drill: Drill | None = None) -> tuple[bool, str]:
         checks.append((False, f"user id {os.geteuid()} has no name, and PostgreSQL runs as none without",
                        "give it one in /etc/passwd, or run drills as another user"))
     if os.geteuid() == 0:
-        checks.append((True, "started by root: all but PostgreSQL runs as root too; an ordinary user will do", ""))
+        checks.append(_as_root())
     lines = [("ok    " if ok else "FAIL  ") + what + ("" if ok else f"\n      {fix}")
              for ok, what, fix in checks]
     return all(ok for ok, _, _ in checks), "\n".join(lines)

@@ -151,7 +151,7 @@ class Runner:
             undo={"remove-environment": self.environment.identifier}), durable=True)
         began = time.monotonic()
         self.environment.up(self.progress.say)
-        self.journal.append(EnvironmentUp(seconds=time.monotonic() - began,
+        self.journal.append(EnvironmentUp(seconds=time.monotonic() - began, runs_as=self.environment.runs_as,
                                           simulated=list(self.environment.simulated)))
         self.progress.say(f"the pair is up after {time.monotonic() - began:.0f} s; "
                           f"creating {self.drill.fleet.deployments} Deployments")
@@ -183,8 +183,8 @@ class Runner:
         stage.probes = Probes(
             self.journal, fleet.probe_targets(), interval=self.drill.probes.interval,
             port=self.environment.ingress_port, dns=self.environment.dns_address(),
-            directory=prober, log=self.environment.logs / "prober.log",
-            environment=self.environment.process_environment(prober))
+            log=self.environment.logs / "prober.log",
+            options=self.environment.process_options(prober))
         self.teardown.push("the probes", stage.probes.stop)
         stage.probes.start()
         stage.sampling = Sampler(

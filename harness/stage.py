@@ -67,7 +67,7 @@ class Stage:
         """Start the load users; they keep so many task instances running."""
         users = self.environment.directory / "sites" / "users"
         self.load = LocustUsers(users, self.environment.logs / "locust.log", self.workers,
-                                environment=self.environment.process_environment(users))
+                                options=self.environment.process_options(users))
         self.journal.append(LoadStarted(asked=asked))
         self.teardown.push("the load", self.load.stop)
         self.load.start(self.fleet.load_config(asked, self.seed))

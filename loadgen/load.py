@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from kubernetes import client as kubernetes_client
 
@@ -55,13 +55,14 @@ NO_WORKERS = Workers()
 class LocustUsers:
     """The Locust processes of a drill.
 
-    ``directory``: where they work; ``environment``: their whole environment block (None: the caller's).
+    ``directory``: where they work; ``options``: how else they are started (``subprocess.Popen``): as whom, with which
+    environment block (the caller's if it does not say).
     """
 
     directory: Path
     log: Path
     workers: Workers = NO_WORKERS
-    environment: Mapping[str, str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -75,8 +76,7 @@ class LocustUsers:
         path = self.config
         # Whole from the moment it is there: a worker elsewhere may be waiting for it.
         new = path.with_suffix(".new")
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "w") as sink:
+        with create(new, self._owner) as sink:
             json.dump({**config, "workers": max(1, self.workers.count), "master_key": self._master_key()}, sink)
         os.replace(new, path)
         # Every worker gets as many users as the largest share; those without a Deployment idle.
@@ -96,20 +96,26 @@ class LocustUsers:
         """The key by which workers know their master, and it them; None without workers: then nobody listens."""
         if not self.workers.count:
             return None
-        from loadgen.locked import make_keys  # ZeroMQ is needed with workers only
+        from loadgen.locked import SECRET, make_keys  # ZeroMQ is needed with workers only
 
-        return make_keys(self.directory)
+        public, secret = make_keys()
+        with create(self.directory / SECRET, self._owner) as sink:
+            sink.write(secret)
+        return public
+
+    @property
+    def _owner(self) -> tuple[int, int]:
+        """User and group of the processes; -1: those that we have."""
+        return self.options.get("user", -1), self.options.get("group", -1)
 
     def _start(self, config: Path, arguments: Sequence[str]) -> None:
         with self.log.open("ab") as sink:
             self.processes.append(subprocess.Popen(
                 [sys.executable, "-m", "locust", "-f",
                  str(Path(__file__).with_name("locustfile.py")), *arguments, "--loglevel", "WARNING"],
-                cwd=self.directory, stdin=subprocess.DEVNULL, stdout=sink,
-                stderr=subprocess.STDOUT, start_new_session=True,
-                umask=0o077,
-                env={**(os.environ if self.environment is None else self.environment), "DR_DRILL_LOAD": str(config)},
-            ))
+                stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True,
+                **{"umask": 0o077, **self.options, "cwd": self.directory,
+                   "env": {**self.options.get("env", os.environ), "DR_DRILL_LOAD": str(config)}}))
 
     def ended(self) -> int | None:
         """The exit status of one that has ended by itself, otherwise None."""
@@ -126,6 +132,17 @@ class LocustUsers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait(5)
+
+
+def create(path: Path, owner: tuple[int, int]) -> TextIO:
+    """A new private file (mode 0600) of ``owner`` (user and group), open for writing.
+
+    The directory may be another user's than ours: nothing that stands there already is opened.
+    """
+    path.unlink(missing_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    os.fchown(fd, *owner)
+    return os.fdopen(fd, "w")
 
 
 def apply_ledger(

@@ -7,7 +7,6 @@ master's secret key never leaves its directory.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,10 @@ SECRET = "master.secret"
 """The file, beside the load's configuration, with the master's secret key."""
 
 
-def make_keys(directory: Path) -> str:
-    """Make a master's keys, keep the secret one in ``directory``; the public one."""
+def make_keys() -> tuple[str, str]:
+    """A master's keys: the public and the secret one."""
     public, secret = zmq.curve_keypair()
-    fd = os.open(directory / SECRET, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "wb") as sink:
-        sink.write(secret)
-    return public.decode()
+    return public.decode(), secret.decode()
 
 
 def lock(rpc: Any, public: str, directory: Path) -> None:

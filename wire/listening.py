@@ -13,7 +13,7 @@ import socket
 BACKLOG = 1024
 ANSWER_S = 2.0
 SHARED = socket.SO_REUSEPORT
-"""Sockets that all say so share an address, if one user made them."""
+"""Sockets that all say so share an address, if they are one user's."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -31,14 +31,16 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=BACKLOG, reuse_port=True)
 
 
-def hold(host: str, port: int, *, shared: bool = True) -> socket.socket:
-    """A socket that holds an address; ``shared``: :func:`listen` can listen there all the same.
+def hold(host: str, port: int, *, shared: bool = True, user: int | None = None) -> socket.socket:
+    """A socket that holds an address; ``shared``: :func:`listen` can listen there all the same, as ``user`` (None: we).
 
     Raises:
         OSError: when somebody else has the address.
     """
     held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
+        if user is not None:  # before it is bound: the kernel compares the users of those that share an address
+            os.fchown(held.fileno(), user, user)
         held.setsockopt(socket.SOL_SOCKET, SHARED, shared)
         # For the moment, because of earlier connections that the kernel still remembers.
         held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -124,11 +124,16 @@ class Environment(Protocol):
     def processes(self) -> set[int]:
         """Ids of the local processes that belong to the environment."""
 
-    def process_environment(self, directory: Path) -> Mapping[str, str]:
-        """The whole environment block of a process that is started beside it, to observe it or to put load on it.
+    def process_options(self, directory: Path) -> Mapping[str, Any]:
+        """How a process is started beside it, to observe it or to put load on it: what ``subprocess.Popen`` is given.
 
-        With it the process counts as one of :meth:`processes`. ``directory``: where it works.
+        ``directory``: where it works, made if it is not there. Besides, its whole environment block, by which it counts
+        as one of :meth:`processes`, and the ``user`` and ``group`` that it runs as where that is not ours.
         """
+
+    @property
+    def runs_as(self) -> str:
+        """Whose its processes are, in words."""
 
     @property
     def simulated(self) -> Sequence[str]:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.observers.watched import WatchedThread
 from harness.record.events import Probe
@@ -41,12 +42,12 @@ class Probes:
 
     def __init__(
         self, journal: Journal, targets: Sequence[Target], *, interval: float, port: int,
-        dns: tuple[str, int], directory: Path, log: Path, environment: Mapping[str, str],
+        dns: tuple[str, int], log: Path, options: Mapping[str, Any],
     ) -> None:
         """Take the targets; nothing is sent before :meth:`start`.
 
         ``interval``: seconds between two probes of a Deployment; ``dns``: who resolves their names;
-        ``directory``: where the process works; ``environment``: its whole environment block.
+        ``options``: how its process is started (``subprocess.Popen``): where, as whom, with which environment block.
         """
         self._journal, self.targets = journal, list(targets)
         self._by_name: Mapping[str, Target] = {target.name: target for target in self.targets}
@@ -54,18 +55,16 @@ class Probes:
             "interval": interval, "port": port, "dns": list(dns),
             "targets": [{"name": t.name, "hostname": t.hostname, "password": t.password}
                         for t in self.targets]}
-        self._directory, self._log, self._environment = directory, log, dict(environment)
+        self._log, self._options = log, dict(options)
         self._process: subprocess.Popen[str] | None = None
         self._thread = WatchedThread(target=self._listen, name="the listener to the prober", daemon=True)
 
     def start(self) -> None:
         """Begin to probe."""
-        self._directory.mkdir(0o700, parents=True, exist_ok=True)
         with self._log.open("ab") as sink:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.observers.prober"], cwd=self._directory, text=True,
-                env=self._environment, umask=0o077,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sink, start_new_session=True)
+                [sys.executable, "-m", "harness.observers.prober"], text=True, stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=sink, start_new_session=True, **self._options)
         assert self._process.stdin is not None
         # Passwords go through the pipe: neither into a file nor into an argument list.
         self._process.stdin.write(json.dumps(self._config) + "\n")

@@ -8,12 +8,14 @@ the two: what is in both is left out of the former.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.bounded import open_regular
 from harness.environments.base import Environment
 from harness.record import evidence as evidences
 from harness.record.events import EpochBegan, EvidenceStored, Gap, Recorded
@@ -63,7 +65,7 @@ def collect(environment: Environment, output: Path, book: Journal, before: Seque
     attempt("epochs", keep_epochs)
     unsent: list[str] = []
     attempt("what was not sent", lambda: unsent.extend(
-        line for path in environment.spools() for line in _lines_of(path)))
+        line for path in environment.spools() for line in _lines_of(path, environment.directory)))
     sources = [("witness", "witness", environment.witness_log),
                ("links", "links", environment.link_log),
                ("usage", "usage", environment.usage_log)]
@@ -74,7 +76,7 @@ def collect(environment: Environment, output: Path, book: Journal, before: Seque
             reason = f"there is no evidence {name}: {source.name} was never written"
             attempt(name, partial(book.append, Gap(reason=reason)))
         else:
-            keep(table, name, partial(copy_lines, source))
+            keep(table, name, partial(copy_lines, source, within=environment.directory))
     if unsent:
         clients = {str(record.get("cl")) for line in unsent if (record := _record(line)) is not None}
         keep("witness", "witness-unsent", lambda path: _write_late(unsent, _sent(output, clients), path))
@@ -89,29 +91,30 @@ def _shown(error: Exception) -> str:
     return str(error) or repr(error)
 
 
-def _lines_of(path: Path) -> list[str]:
+def _lines_of(path: Path, within: Path) -> list[str]:
     """The lines of a client's spool; none of one that the client has just sent and removed."""
     try:
-        return path.read_text(errors="replace").splitlines()
+        with open_regular(path, within=within) as source:
+            return source.read().decode(errors="replace").splitlines()
     except FileNotFoundError:
         return []
 
 
-def copy_lines(source: Path, target: Path) -> None:
+def copy_lines(source: Path, target: Path, within: Path | None = None) -> None:
     """Copy a file of lines that may be growing, up to its last whole line at this moment.
 
-    A last line without an end is copied when nobody is writing it any more: then it was cut off.
+    A last line without an end is copied when nobody is writing it any more: then it was cut off. ``within``: it must be
+    in this directory, and nowhere else behind a link.
     """
-    size = source.stat().st_size
-    with source.open("rb") as reader, target.open("wb") as writer:
-        left = size
+    with open_regular(source, within=within) as reader, target.open("wb") as writer:
+        left = size = os.fstat(reader.fileno()).st_size
         while left and (chunk := reader.read(min(CHUNK, left))):
             writer.write(chunk)
             left -= len(chunk)
         ended = writer.tell()
     with target.open("rb+") as copy:
         tail = _tail_after_last_line(copy, ended)
-        if tail and source.stat().st_size > size:
+        if tail and source.lstat().st_size > size:
             copy.truncate(ended - tail)
 
 

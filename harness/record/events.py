@@ -144,6 +144,8 @@ class EnvironmentUp(Recorded):
     """The environment serves."""
 
     simulated: list[str] = field(default_factory=list)
+    runs_as: str = ""
+    """Whose its processes are."""
     seconds: float = 0.0
 
 

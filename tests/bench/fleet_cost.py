@@ -81,7 +81,7 @@ def loaded(console: Console, pair: EmbeddedPair, fleet: Fleet, meter: Meter,
     fleet.start_ledger(LedgerSpec.model_validate({"rows-per-second": 1.0}))
     fleet.start_canaries()
     place = pair.directory / "sites" / "users"
-    users = LocustUsers(place, pair.logs / "locust.log", environment=pair.process_environment(place))
+    users = LocustUsers(place, pair.logs / "locust.log", options=pair.process_options(place))
     users.start(fleet.load_config(asked.tasks, 1))
     began = time.monotonic()
     counter = TaskCounter([d.name for d in fleet.members],

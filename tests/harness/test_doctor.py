@@ -34,6 +34,20 @@ def test_a_place_where_somebody_else_was_first_is_said_with_what_to_do(home: Pat
     assert code == 4
 
 
+def test_it_says_who_the_processes_run_as_when_root_starts_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("an ordinary user is not told")
+    monkeypatch.setattr("harness.environments.embedded.user.unreachable", lambda *_: "/root is closed: use another Python")
+    assert ("ok    started by root: all but PostgreSQL runs as root too, because /root is closed: use another Python"
+            in doctor()[1])
+    monkeypatch.setattr("harness.environments.embedded.user.unreachable", lambda *_: "")
+    assert "ok    started by root: all but the harness itself runs as a user that is nobody else's" in doctor()[1]
+    monkeypatch.setattr("harness.environments.embedded.user.has_account", lambda _: True)
+    code, lines = doctor()
+    at = lines.index("FAIL  no user id from 61184 to 65519 is free on this machine")
+    assert (code, lines[at + 1].strip()) == (4, "run drill as an ordinary user")
+
+
 def test_a_place_that_others_can_write_to_is_said(home: Path) -> None:
     (home / "dr-drill").mkdir()
     (home / "dr-drill").chmod(0o777)

@@ -45,8 +45,8 @@ print(heard)
 
 
 def test_a_worker_is_heard_and_a_stranger_is_not(tmp_path: Path) -> None:
-    public = make_keys(tmp_path)
-    assert stat.S_IMODE((tmp_path / SECRET).stat().st_mode) == 0o600
+    public, secret = make_keys()
+    (tmp_path / SECRET).write_text(secret)
     done = subprocess.run([sys.executable, "-c", WITH_A_STRANGER, str(tmp_path), public], capture_output=True,
                           text=True, timeout=60, check=False)
     assert done.stdout == "['worker']\n", done.stderr
@@ -65,6 +65,7 @@ def test_locust_itself_is_locked_when_it_has_workers(tmp_path: Path) -> None:
     try:
         config = json.loads(users.config.read_text())
         assert (users.directory / SECRET).read_text() not in users.config.read_text()
+        assert stat.S_IMODE((users.directory / SECRET).stat().st_mode) == 0o600
         greeting = b""
         while not greeting and users.ended() is None:
             try:

@@ -21,8 +21,8 @@ from harness.environments.embedded.addresses import Service, Site
 from harness.environments.embedded.layout import ROLES, PairSettings
 from harness.environments.embedded.node.agent import WARM_CONDITION
 from harness.environments.embedded.ownership import Ownership
-from harness.environments.embedded.private import make_directory, write_private
-from harness.environments.embedded.processes import Component, environment_for, last_lines, spawn
+from harness.environments.embedded.private import make_directory, read_private, write_atomically, write_private
+from harness.environments.embedded.processes import Component, last_lines, process_options, spawn
 from wire.http import http_client
 
 READY_TIMEOUT = 90.0
@@ -49,9 +49,9 @@ class PairComponents(PairAccess):
             raise EnvironmentFailed("the environment is not up")
         return self._ownership
 
-    def process_environment(self, directory: Path) -> dict[str, str]:
-        """The environment block of a process that observes it, or puts load on it, from ``directory``."""
-        return environment_for(directory, self.ownership)
+    def process_options(self, directory: Path) -> dict[str, Any]:
+        """How a process is started that observes it, or puts load on it, from ``directory``."""
+        return process_options(make_directory(directory, owner=self.ownership.user), self.ownership)
 
     def check(self) -> None:
         """Raise EnvironmentFailed when a component has died that nobody killed on purpose."""
@@ -70,10 +70,10 @@ class PairComponents(PairAccess):
     def arm_orchestrator(self, points: Sequence[str]) -> Mapping[str, Any]:
         """Have the orchestrator die once at each of these points; it is started again each time."""
         supervised = self.crash_file.exists()
-        self.crash_file.write_text("\n".join(points))
+        write_atomically(self.crash_file, "\n".join(points), self.ownership.user)
         if not supervised:
             threading.Thread(target=self._supervise, name="supervisor", daemon=True).start()
-        return {"armed": self.crash_file.read_text().split()}
+        return {"armed": list(points)}
 
     def _revive_orchestrator(self) -> None:
         """Start it again after it died of an armed point, as a supervisor would; of nothing else."""
@@ -92,7 +92,7 @@ class PairComponents(PairAccess):
     def orchestrator_crashes(self) -> Sequence[str]:
         """The points at which it has died."""
         note = self.crash_file.with_suffix(".hit")
-        return [line.split()[1] for line in note.read_text().splitlines()] if note.exists() else []
+        return [line.split()[1] for line in read_private(note).splitlines()] if note.exists() else []
 
     def _spawn(
         self, name: str, module: str, site: str, config: dict[str, Any] | None = None,
@@ -102,7 +102,7 @@ class PairComponents(PairAccess):
         path = directory / "site.json"
         if config is not None:
             path = directory / "config.json"
-            write_private(path, json.dumps(config, indent=1))
+            write_private(path, json.dumps(config, indent=1), self.ownership.user)
         self._components[name] = spawn(
             name, module, ownership=self.ownership, directory=directory, log=self.log_of(name),
             arguments=[str(path)], environment=environment, pass_fds=pass_fds)
@@ -113,9 +113,10 @@ class PairComponents(PairAccess):
 
     def _site_directory(self, site: str) -> Path:
         """A site's own directory, made if it is not there."""
-        # PostgreSQL, as another user than root, has to pass through where it runs.
-        passable = os.geteuid() == 0 and site in (*ROLES, "image")
-        return make_directory(self.directory / "sites" / site, 0o710 if passable else 0o700)
+        owner = self.ownership.user
+        # PostgreSQL, which does not run as root even if all else does, has to pass through where it runs.
+        passable = os.geteuid() == 0 and owner is None and site in (*ROLES, "image")
+        return make_directory(self.directory / "sites" / site, 0o710 if passable else 0o700, owner)
 
     # -- waiting --------------------------------------------------------------------------
 

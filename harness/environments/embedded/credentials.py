@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import shutil
 from pathlib import Path
 
 import trustme
@@ -19,7 +18,7 @@ from harness.environments.embedded.layout import ROLES
 from harness.environments.embedded.private import read_private, write_private
 
 TOKENS = ("control_token", "observer_control_token", "witness_token", "api_token", "read_token", "admin_token",
-          "agent_token", "aws_secret_key", "postgres_password", "replication_password",
+          "agent_token", "aws_secret_key", "postgres_password", "warm_password", "replication_password",
           *(f"{kind}_{role}" for role in ROLES
             for kind in ("kube_token", "kube_orchestrator_token", "kube_observer_token")))
 AWS_KEYS = ("aws_access_key", "aws_orchestrator_key", "aws_observer_key")
@@ -52,10 +51,11 @@ def load_secrets(directory: Path) -> dict[str, str]:
     return found
 
 
-def make_certificates(directory: Path, block: Block, tokens: dict[str, str]) -> None:
+def make_certificates(directory: Path, block: Block, tokens: dict[str, str], owner: int | None = None) -> None:
     """A certificate authority, a certificate for each Kubernetes API, and kubeconfigs for both.
 
-    The directories of the sites are there already, each as private as it has to be.
+    The directories of the sites are there already, each as private as it has to be. ``owner``: whose what is in them is
+    (None: ours); what is beside them is the observer's, and ours.
     The API is reached directly by the observer and through a link by the orchestrator, so each
     certificate names both addresses; and each of the two has a token of its own.
     """
@@ -66,15 +66,14 @@ def make_certificates(directory: Path, block: Block, tokens: dict[str, str]) -> 
         linked = block.link(Caller.ORCHESTRATOR, site, KUBERNETES)
         issued = authority.issue_cert(direct, linked)
         region, orchestrator = directory / "sites" / role, directory / "sites" / "orchestrator"
-        write_private(region / "kube.key", issued.private_key_pem.bytes().decode())
-        (region / "kube.crt").write_bytes(
-            b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        shutil.copy(directory / "ca.crt", region / "ca.crt")
-        ca = (directory / "ca.crt").read_bytes()
+        ca = authority.cert_pem.bytes()
+        write_private(region / "kube.key", issued.private_key_pem.bytes().decode(), owner)
+        write_private(region / "kube.crt", b"".join(blob.bytes() for blob in issued.cert_chain_pems).decode(), owner)
+        write_private(region / "ca.crt", ca.decode(), owner)
         write_private(directory / f"kubeconfig-{role}",
                       _kubeconfig(role, direct, ca, tokens[f"kube_observer_token_{role}"]))
         write_private(orchestrator / f"kubeconfig-{role}",
-                      _kubeconfig(role, linked, ca, tokens[f"kube_orchestrator_token_{role}"]))
+                      _kubeconfig(role, linked, ca, tokens[f"kube_orchestrator_token_{role}"]), owner)
 
 
 def _kubeconfig(role: str, address: str, ca: bytes, token: str) -> str:

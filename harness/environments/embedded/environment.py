@@ -7,6 +7,7 @@ from another process long after the one that called ``up`` was killed.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -24,7 +25,7 @@ from pydantic import TypeAdapter
 from urllib3.exceptions import HTTPError
 
 from harness.environments.base import EnvironmentFailed
-from harness.environments.embedded import contents, credentials, removal
+from harness.environments.embedded import bytecode, contents, credentials, removal, user
 from harness.environments.embedded.addresses import (
     AWS,
     GLOBAL_AWS,
@@ -39,18 +40,17 @@ from harness.environments.embedded.addresses import (
     NoFreeBlock,
     Site,
 )
+from harness.environments.embedded.clusters import EmptyClusters
 from harness.environments.embedded.components import PairComponents
 from harness.environments.embedded.holds import Holds, stay
-from harness.environments.embedded.layout import ROLES, PairSettings
+from harness.environments.embedded.layout import ROLES, PairSettings, make_root
 from harness.environments.embedded.ownership import Lock, Ownership, process_start
 from harness.environments.embedded.private import make_directory, write_private
-from harness.environments.embedded.processes import reap
+from harness.environments.embedded.processes import inherited, reap
 from harness.environments.embedded.site import SiteConfig
 from harness.environments.embedded.state import STARTING, UP, EnvironmentState
 from harness.lines import LinesClient
 
-FIRST_GROUP = 61184
-"""Groups from here on belong to nobody for good (systemd gives them to services while they run)."""
 SOCKET_PATH_MOST = 107
 """Bytes of the path of a Unix socket; see ``unix(7)``."""
 ORCHESTRATOR_MODULE = "DR_DRILL_ORCHESTRATOR"
@@ -67,6 +67,7 @@ class EmbeddedPair(PairComponents):
         self._lease, self._lock = BlockLease(), Lock(self.directory)
         self._holds: Holds | None = None
         self.image_settings: dict[str, str] = {}
+        self.runs_as = ""
 
     @classmethod
     def found(cls, directory: Path) -> EmbeddedPair:
@@ -117,26 +118,37 @@ class EmbeddedPair(PairComponents):
             ) from error
 
     def _up(self, progress: Callable[[str], None]) -> None:
-        self._ownership = self._lock.make()
+        root = make_root()
         if len(os.fsencode(self._image_socket)) > SOCKET_PATH_MOST:
             raise EnvironmentFailed(f"the path {self._image_socket} is longer than a socket's may be "
                                     f"({SOCKET_PATH_MOST} bytes): set DR_DRILL_HOME to a shorter one")
         try:
             self._block = self._lease.acquire()
-        except NoFreeBlock as error:
+            runs_as = user.decide(self.block.number, root, inherited())
+            self.runs_as = str(runs_as)
+        except (NoFreeBlock, user.NoFreeUser) as error:
             raise EnvironmentFailed(str(error)) from error
-        self._holds = Holds(self._block)
-        self._make_directories()
+        if runs_as.why_not:
+            progress(f"started by root, and all but PostgreSQL runs as root: {runs_as.why_not}")
+        if runs_as.user is not None:
+            bytecode.provide(progress)
+        self._ownership = self._lock.make(runs_as.user)
+        self._holds = Holds(self._block, runs_as.user)
+        self._make_directories(runs_as.own)
         self._tokens = credentials.make_secrets(self.directory, self.block)
         self._save_state(STARTING)
-        credentials.make_certificates(self.directory, self.block, self._tokens)
+        clusters = EmptyClusters(self.ownership)
+        for site in ("image", "primary"):
+            clusters.begin(self._site_directory(site), self._site_config(site).postgres_password)
+        credentials.make_certificates(self.directory, self.block, self._tokens, runs_as.user)
         for role in (*ROLES, "us-east-1", "image"):
-            self._site_config(role).save(self._site_directory(role) / "site.json")
+            self._site_config(role).save(self._site_directory(role) / "site.json", runs_as.user)
         self._make_image()
         progress("starting networks, witness and global services")
         self._start_outside()
         for role in ROLES:
             self._start_region(role)
+        clusters.finish()
         self._await_http("aws us-east-1", Site.OUTSIDE, GLOBAL_AWS)
         zone = contents.make_zone(self)
         self._start_dns()
@@ -155,15 +167,17 @@ class EmbeddedPair(PairComponents):
         self._await_http("orchestrator", Site.OUTSIDE, ORCHESTRATOR)
         self._save_state(UP)
 
-    def _make_directories(self) -> None:
-        """The environment's directory, nobody else's from its first moment, and those that are always in it."""
+    def _make_directories(self, group: int | None) -> None:
+        """The environment's directory, nobody else's from its first moment, and those that are always in it.
+
+        ``group``: the one that its processes have where they do not run as we do, and nobody else has. It may pass
+        through to what is its processes'; all that is not in their sites is ours alone.
+        """
         self.directory.mkdir(0o700)
-        if os.geteuid() == 0:
-            # PostgreSQL runs as another user, one that programs which have nothing to do with us may run as too.
-            # So the way to its data is open to a group that only this environment has.
-            os.chown(self.directory, -1, FIRST_GROUP + self.block.number)
+        if group is not None:
+            os.chown(self.directory, -1, group)
             self.directory.chmod(0o2710)
-        make_directory(self.directory / "sites", 0o710 if os.geteuid() == 0 else 0o700)
+        make_directory(self.directory / "sites", 0o700 if group is None else 0o710)
         make_directory(self.logs)
         for site in (*ROLES, "us-east-1", "image", "orchestrator"):
             self._site_directory(site)
@@ -171,13 +185,14 @@ class EmbeddedPair(PairComponents):
     def _make_image(self) -> None:
         """What the platform bakes into the image that Airflow runs from: its settings."""
         image = self._site_directory("image")
-        done = subprocess.run([sys.executable, "-m", "orchestrator.airflow_settings"], cwd=image,
-                              env=self.process_environment(image), capture_output=True, text=True, check=False)
+        done = subprocess.run([sys.executable, "-m", "orchestrator.airflow_settings"], capture_output=True, text=True,
+                              check=False, **self.process_options(image))
         if done.returncode != 0:
             raise EnvironmentFailed("the platform does not tell its Airflow settings",
                                     hint=done.stderr)
         self.image_settings = json.loads(done.stdout)
-        write_private(make_directory(image / "node") / "image.json", done.stdout)
+        owner = self.ownership.user
+        write_private(make_directory(image / "node", owner=owner) / "image.json", done.stdout, owner)
         # One malloc arena: a forked process with many threads would touch one for each of them.
         self._spawn("airflow image", "harness.environments.embedded.node.zygote", "image",
                     environment={"MALLOC_ARENA_MAX": "1"})
@@ -192,10 +207,22 @@ class EmbeddedPair(PairComponents):
             "host": self.block.service(Site.OUTSIDE, WITNESS), "port": WITNESS.port,
             "token": self._tokens["witness_token"], "log": str(self.witness_log)})
         self._spawn("aws us-east-1", "harness.environments.embedded.aws.server", "us-east-1")
-        self._spawn("meter", "harness.environments.embedded.usage", "meter", {
-            "root": str(self.directory), "observer": os.getpid(), "log": str(self.usage_log)})
+        self._start_meter()
         self._await_port("links", Site.OUTSIDE, LINKS)
         self._await_port("witness", Site.OUTSIDE, WITNESS)
+
+    def _start_meter(self) -> None:
+        memory = []
+        with contextlib.suppress(OSError):  # a kernel that does not tell
+            # Only we may open our own; whoever is given it open may read it.
+            memory.append(os.open("/proc/self/smaps_rollup", os.O_RDONLY))
+        try:
+            self._spawn("meter", "harness.environments.embedded.usage", "meter", {
+                "root": str(self.directory), "observer": os.getpid(), "observers_memory": next(iter(memory), None),
+                "log": str(self.usage_log)}, pass_fds=memory)
+        finally:
+            for fd in memory:
+                os.close(fd)
 
     def _start_region(self, role: str) -> None:
         base, hold = "harness.environments.embedded", self.holds.postgres(ROLES[role])
@@ -359,7 +386,7 @@ class EmbeddedPair(PairComponents):
             observer_control_token=self._tokens["observer_control_token"],
             aws_orchestrator_key=self._tokens["aws_orchestrator_key"],
             aws_observer_key=self._tokens["aws_observer_key"],
-            postgres_password=self._tokens["postgres_password"],
+            postgres_password=self._tokens["warm_password" if role == "image" else "postgres_password"],
             replication_password=self._tokens["replication_password"],
             image_socket=str(self._image_socket),
             simulated_head_delay=self.settings.head_delay,

@@ -40,8 +40,8 @@ HELD = (*((Site.OUTSIDE, service) for service in (WITNESS, ORCHESTRATOR, LINKS, 
 class Holds:
     """The sockets that hold a block's addresses."""
 
-    def __init__(self, block: Block) -> None:
-        """Hold them.
+    def __init__(self, block: Block, user: int | None = None) -> None:
+        """Hold them, for servers that run as ``user`` (None: as we do).
 
         Raises:
             EnvironmentFailed: when somebody else has one.
@@ -51,7 +51,7 @@ class Holds:
         for site, service in HELD:
             address = block.service(site, service)
             try:
-                self._sockets[site, service] = hold(address, service.port, shared=service is not POSTGRES)
+                self._sockets[site, service] = hold(address, service.port, shared=service is not POSTGRES, user=user)
             except OSError as error:
                 self.close()
                 if error.errno != errno.EADDRINUSE:

@@ -3,14 +3,14 @@
 **The mark.** Every process that is started for an environment has in its environment block, which only its own user
 can read, the environment's directory and a random number: ``DR_DRILL_ENVIRONMENT=/tmp/dr-drill-1000/envs/ID:NUMBER``.
 Whatever it starts inherits that, wherever it goes and even once its parent is dead, and even if the directory is
-deleted under it. A process is ours when it has the mark *and* runs as our user (or as the one that we have PostgreSQL
-run as). A shell that stands in the directory has no mark, and a stranger's process that imitates one has another user.
+deleted under it. A process is ours when it has the mark *and* runs as our user (or as the one that we have it run as,
+see ``user``). A shell that stands in the directory has no mark, and a stranger's process that imitates one has another user.
 PostgreSQL overwrites the environment block of its server processes with their title. They are known by their
 program and their working directory, which nobody else can enter.
 
 **The lock.** A process that makes, runs or removes an environment holds a lock on ``locks/ID``. The kernel lets go of
 it when that process ends, however it ends, so that a dead harness, be it a zombie that nobody has waited for, holds
-nothing. The file has the random number of the mark in it.
+nothing. The file has the random number of the mark in it, and the user of the environment's own if it has one.
 
 Nothing is ever stopped by name.
 """
@@ -20,13 +20,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import functools
 import os
-import pwd
 import secrets
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,33 +33,16 @@ from harness.environments.embedded.layout import ENVIRONMENTS, LOCKS, environmen
 from harness.environments.embedded.private import UntrustedPlace, distrust, open_private, read_private
 from harness.environments.embedded.shared_memory import made_by, remove
 from harness.environments.embedded.state import EnvironmentState
+from harness.environments.embedded.user import FIRST, LAST, users_of, users_of_any
 
 MARK = "DR_DRILL_ENVIRONMENT"
 """The variable that every process of an environment has."""
-UNPRIVILEGED = "nobody"
-"""PostgreSQL refuses to run as root; then it runs as this user."""
 SERVER = "postgres"
 """The program whose processes have no environment block to be read."""
 EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 """Who has no file descriptors left has not seen that a process is gone."""
 LOCK_PATIENCE_S = 0.5
 """Somebody who only looks whether a lock is held, holds it for a moment."""
-
-
-def unprivileged_user() -> int | None:
-    """The user id PostgreSQL runs under when we are root, otherwise None."""
-    return _id_of(UNPRIVILEGED) if os.geteuid() == 0 else None
-
-
-@functools.cache
-def _id_of(user: str) -> int:
-    return pwd.getpwnam(user).pw_uid
-
-
-def our_users() -> set[int]:
-    """The users that processes of ours run as."""
-    other = unprivileged_user()
-    return {os.geteuid()} if other is None else {os.geteuid(), other}
 
 
 def process_start(pid: int) -> int | None:
@@ -79,30 +60,39 @@ def process_start(pid: int) -> int | None:
 class Ownership:
     """What proves that a process belongs to the environment in ``directory``.
 
-    ``number``: the random one of its mark. Where it is lost, the directory in the mark has to do.
+    ``number``: the random one of its mark. Where it is lost, the directory in the mark has to do. ``user``: the one of
+    the environment's own that its processes run as; None: they run as we do, or it is lost as well.
     """
 
     directory: Path
     number: str | None
+    user: int | None = None
 
     @classmethod
-    def new(cls, directory: Path) -> Ownership:
+    def new(cls, directory: Path, user: int | None = None) -> Ownership:
         """That of an environment which is about to be made."""
-        return cls(resolved(directory), secrets.token_hex(16))
+        return cls(resolved(directory), secrets.token_hex(16), user)
 
     @classmethod
     def of(cls, directory: Path) -> Ownership:
         """That of an environment which somebody has made."""
         try:
-            number = read_private(_lock_of(directory), 1024).strip()
+            said = read_private(_lock_of(directory), 1024).split()
         except OSError:
-            number = ""
-        return cls(resolved(directory), number or None)
+            said = []
+        number, user = (*said, "", "")[:2]
+        own = int(user) if user.isascii() and user.isdigit() and FIRST <= int(user) <= LAST else None
+        return cls(resolved(directory), number or None, own)
 
     @property
     def mark(self) -> Mapping[str, str]:
         """The variable that every process of the environment has to be started with."""
         return {MARK: f"{self.directory}:{self.number}"}
+
+    @property
+    def users(self) -> frozenset[int]:
+        """The users that its processes may have."""
+        return users_of_any() if self.number is None else users_of(self.user)
 
     def processes(self, below: Path | None = None) -> set[int]:
         """Ids of its living processes; of those alone whose working directory is in ``below`` (a site's)."""
@@ -126,7 +116,7 @@ class Ownership:
             frozen |= fresh
             if time.monotonic() > deadline:
                 break
-        segments = made_by(set(frozen), our_users())
+        segments = made_by(set(frozen), self.users)
         _signal(frozen, signal.SIGKILL)
         while left := _alive(frozen) | self._find(below):
             _signal(left, signal.SIGKILL)
@@ -142,7 +132,7 @@ class Ownership:
         place = None if below is None else str(resolved(below))
         wanted = f"{self.directory}:{self.number or ''}"
         found = {}
-        for pid in _of_our_users():
+        for pid in _of(self.users):
             start = process_start(pid)
             cwd, mark = _directory_of(pid), mark_of(pid)
             ours = (mark == wanted or (self.number is None and mark.startswith(wanted)) if mark is not None
@@ -161,18 +151,20 @@ class Lock:
         self._directory, self._path = directory, _lock_of(directory)
         self._fd: int | None = None
 
-    def make(self) -> Ownership:
+    def make(self, user: int | None = None) -> Ownership:
         """Take the lock of an environment that does not exist yet; the proof of what will be its own.
+
+        ``user``: the one that its processes will run as; None: as we do.
 
         Raises:
             UntrustedPlace: when the place for environments is not ours alone.
             OSError: when there is one already, or it cannot be made.
         """
         make_root()
-        ownership = Ownership.new(self._directory)
+        ownership = Ownership.new(self._directory, user)
         self._fd = open_private(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         fcntl.flock(self._fd, fcntl.LOCK_EX)
-        os.write(self._fd, f"{ownership.number}\n".encode())
+        os.write(self._fd, f"{ownership.number} {'' if user is None else user}\n".encode())
         return ownership
 
     def take(self) -> bool:
@@ -238,7 +230,7 @@ def environments(root: Path | None = None) -> list[Path]:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             names |= set(os.listdir(place))
     home = f"{resolved(root / ENVIRONMENTS)}/"
-    for pid in _of_our_users():
+    for pid in _of(users_of_any()):
         mark = mark_of(pid) or ""
         if mark.startswith(home) and pid != os.getpid():
             names.add(mark.removeprefix(home).rpartition(":")[0])
@@ -278,8 +270,7 @@ def _lock_of(directory: Path) -> Path:
     return directory.parent.parent / LOCKS / directory.name
 
 
-def _of_our_users() -> Iterator[int]:
-    users = our_users()
+def _of(users: Set[int]) -> Iterator[int]:
     for entry in os.listdir("/proc"):
         if entry.isdigit():
             with contextlib.suppress(OSError):

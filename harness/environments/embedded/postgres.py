@@ -29,17 +29,21 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from harness.environments.embedded.holds import stepping_aside
-from harness.environments.embedded.ownership import is_server, unprivileged_user
+from harness.environments.embedded.ownership import is_server
 from harness.environments.embedded.postgres_programs import PostgresError as PostgresError
 from harness.environments.embedded.postgres_programs import programs_for
 from harness.environments.embedded.private import open_private, read_private
 from harness.environments.embedded.timelines import LINE_PREFIX
+from harness.environments.embedded.user import has_account, unprivileged_user
 
 START_TIMEOUT = 30.0
 """Crash recovery after a SIGKILL under load replays at most a checkpoint's worth of WAL."""
 PROMOTE_TIMEOUT = 30.0
+REWIND_TIMEOUT = 600.0
 DIRECTORY, DATA, LOG = "postgres", "data", "postgres.log"
 """A member's own directory in its site's, and its data and its log in that."""
+EMPTY = "empty-cluster"
+"""Beside a member's own directory: an empty cluster that was made for it (see ``clusters``)."""
 SUPERUSER = "postgres"
 REPLICATION_USER = "replicator"
 
@@ -122,16 +126,18 @@ class PostgresMember:
     def initialise(self) -> None:
         """Make an empty database cluster with password authentication everywhere."""
         self._prepare_directory()
-        secret = self.directory / "initdb.pw"
-        self._write(secret, self.password + "\n")
-        try:
-            self._run(
-                "initdb", "-D", str(self.data), "-U", SUPERUSER, "--pwfile", str(secret),
-                "--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
-                "--data-checksums",
-            )
-        finally:
-            secret.unlink(missing_ok=True)
+        if has_account(os.geteuid()):
+            secret = self.directory / "initdb.pw"
+            self._write(secret, self.password + "\n")
+            try:
+                self._run(*initdb(self._bin, self.data, secret))
+            finally:
+                secret.unlink(missing_ok=True)
+        else:
+            made = self.directory.with_name(EMPTY)
+            if not _wait(made.exists, START_TIMEOUT):
+                raise PostgresError("initdb refuses a user without an account, and root has made no empty cluster")
+            made.rename(self.data)
         self._configure()
 
     def copy_from_source(self) -> None:
@@ -165,19 +171,36 @@ class PostgresMember:
             PostgresError: when the histories cannot be joined; then copy instead.
         """
         self.stop(immediate=True)
-        # pg_rewind wants a cleanly stopped server and runs crash recovery itself if it has to
-        # (single-user mode reads the configuration, so it must not look like a standby's).
         (self.data / "standby.signal").unlink(missing_ok=True)
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+        self._recover()
         source = (
             f"host={self.source_host} port={self.port} user={SUPERUSER} dbname=postgres "
             f"connect_timeout=5"
         )
         self._run(
-            "pg_rewind", "-D", str(self.data), "--source-server", source, "--no-sync",
-            env={"PGPASSWORD": self.password}, timeout=600,
+            "pg_rewind", "-D", str(self.data), "--source-server", source, "--no-sync", "--no-ensure-shutdown",
+            env={"PGPASSWORD": self.password}, timeout=REWIND_TIMEOUT,
         )
         self._configure()
+
+    def _recover(self) -> None:
+        """Bring a server that did not stop in order to an orderly stop, which is what pg_rewind begins with.
+
+        pg_rewind would do it itself in PostgreSQL's single-user mode; but that refuses a user without an account. Until
+        it has stopped nobody can reach the server: it listens at no address.
+        """
+        if self._control()["Database cluster state"] in ("shut down", "shut down in recovery"):
+            return
+        # Not into the log, which tells of the server's reigns: this is none.
+        log = self.directory / "rewind.log"
+        server = self._launch(log, "listen_addresses=", "unix_socket_directories=.", "autovacuum=off")
+        deadline = time.monotonic() + REWIND_TIMEOUT
+        while _phase(self.data) != "ready":
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise PostgresError(f"crash recovery before the rewind failed\n{_tail(log)}")
+            time.sleep(0.02)
+        self.stop()
 
     def start(self, mode: Mode, *, holding: bool = False) -> None:
         """Start the server in ``mode`` and wait until it does what that mode says.
@@ -195,14 +218,18 @@ class PostgresMember:
             self._write(signal_file, "")
         self._set_source(self._source(None), accepting=mode is Mode.REPLICA)
         self._write(self.data / "guard.conf", HOLDING if holding else "")
-        log = open_private(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        with stepping_aside(self.hold), os.fdopen(log, "ab") as sink:
-            server = subprocess.Popen(
-                [self._bin / "postgres", "-D", self.data],
+        with stepping_aside(self.hold):
+            self._wait_started(mode, self._launch(self.log))
+
+    def _launch(self, log: Path, *settings: str) -> subprocess.Popen[bytes]:
+        """Start the server as it is configured, but for ``settings``."""
+        changed = [word for setting in settings for word in ("-c", setting)]
+        with os.fdopen(open_private(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as sink:
+            return subprocess.Popen(
+                [self._bin / "postgres", "-D", self.data, *changed],
                 cwd=self.data, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT,
                 start_new_session=True, **self._as_user(),
             )
-            self._wait_started(mode, server)
 
     def stop(self, *, immediate: bool = False) -> None:
         """Stop the server if it runs: in order (all WAL streamed first), or at once."""
@@ -322,17 +349,19 @@ class PostgresMember:
         Raises:
             PostgresError: when it was not stopped in order, so that its last checkpoint is not its end.
         """
-        lines = self._run("pg_controldata", "-D", str(self.data), env={"LC_ALL": "C"}).splitlines()
-        told = dict(line.split(":", 1) for line in lines if ":" in line)
-        if (state := told["Database cluster state"].strip()) != "shut down":
+        told = self._control()
+        if (state := told["Database cluster state"]) != "shut down":
             raise PostgresError(f"the writer did not stop in order: {state}")
-        return told["Latest checkpoint location"].strip()
+        return told["Latest checkpoint location"]
+
+    def _control(self) -> dict[str, str]:
+        """What the data directory says of itself, in pg_controldata's words."""
+        lines = self._run("pg_controldata", "-D", str(self.data), env={"LC_ALL": "C"}).splitlines()
+        return {name: value.strip() for name, colon, value in (line.partition(":") for line in lines) if colon}
 
     def tail(self) -> str:
         """The end of the server's log."""
-        with contextlib.suppress(OSError):
-            return "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
-        return ""
+        return _tail(self.log)
 
     def create_replication_user(self) -> None:
         """Make the role that the other member streams with."""
@@ -419,7 +448,7 @@ class PostgresMember:
         return {} if self._uid is None else {"user": self._uid, "group": self._gid, "extra_groups": []}
 
     def _run(
-        self, tool: str, *arguments: str, env: dict[str, str] | None = None, timeout: float = 120
+        self, tool: str | Path, *arguments: str, env: dict[str, str] | None = None, timeout: float = 120
     ) -> str:
         done = subprocess.run(
             [self._bin / tool, *arguments],
@@ -434,6 +463,12 @@ class PostgresMember:
 def _quoted(value: str) -> str:
     """A value as ``postgresql.conf`` has it."""
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def initdb(programs: Path, data: Path, secret: Path) -> list[str]:
+    """The command that makes an empty cluster; ``secret``: the file with its superuser's password."""
+    return [str(programs / "initdb"), "-D", str(data), "-U", SUPERUSER, "--pwfile", str(secret), "--auth=scram-sha-256",
+            "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "--data-checksums"]
 
 
 def log_of(site: Path) -> Path:
@@ -451,6 +486,12 @@ def _group_for(directory: Path, uid: int) -> int:
     around = next(parent for parent in directory.parents if parent.exists())
     group = around.stat().st_gid
     return group if group != os.getegid() else pwd.getpwuid(uid).pw_gid
+
+
+def _tail(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        return "\n".join(log.read_text(errors="replace").splitlines()[-8:])
+    return ""
 
 
 def _phase(data: Path) -> str:

@@ -30,8 +30,10 @@ class UntrustedPlace(EnvironmentFailed):
     """A path in a shared directory is not what we would have made."""
 
 
-def make_directory(path: Path, mode: int = PRIVATE_DIRECTORY) -> Path:
+def make_directory(path: Path, mode: int = PRIVATE_DIRECTORY, owner: int | None = None) -> Path:
     """A directory of ours with exactly this mode, made if it is not there; its parent must exist.
+
+    ``owner``: the user (and group) that it is to belong to, or does; None: us.
 
     Raises:
         UntrustedPlace: when something else has its name, or somebody else owns it or may write to it.
@@ -39,7 +41,8 @@ def make_directory(path: Path, mode: int = PRIVATE_DIRECTORY) -> Path:
     """
     with contextlib.suppress(FileExistsError):
         path.mkdir(PRIVATE_DIRECTORY)
-    with open_directory(path) as fd:
+    with open_directory(path, owner) as fd:
+        _give(fd, owner)
         # The bit by which what is made below takes on the group is kept.
         inherits = os.fstat(fd).st_mode & stat.S_ISGID
         if stat.S_IMODE(os.fstat(fd).st_mode) != mode | inherits:
@@ -48,26 +51,26 @@ def make_directory(path: Path, mode: int = PRIVATE_DIRECTORY) -> Path:
 
 
 @contextlib.contextmanager
-def open_directory(path: Path) -> Iterator[int]:
-    """A descriptor of a directory that is ours, whatever happens to its name.
+def open_directory(path: Path, owner: int | None = None) -> Iterator[int]:
+    """A descriptor of a directory that is ours (or ``owner``'s), whatever happens to its name.
 
     Raises:
         UntrustedPlace: when it is a link, or no directory, or somebody else owns it or may write to it.
         OSError: when it cannot be opened.
     """
-    if why := distrust(path):
+    if why := distrust(path, owner):
         raise UntrustedPlace(why)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        if why := _distrust_owner(path, os.fstat(fd)):
+        if why := _distrust_owner(path, os.fstat(fd), owner):
             raise UntrustedPlace(why)
         yield fd
     finally:
         os.close(fd)
 
 
-def distrust(path: Path) -> str | None:
-    """Why a directory must not be used, and what to do about it; None when it is ours, or not there yet."""
+def distrust(path: Path, owner: int | None = None) -> str | None:
+    """Why a directory must not be used, and what to do about it; None when it is ours (``owner``'s), or not there yet."""
     with contextlib.suppress(FileNotFoundError):
         around = path.parent.stat()
         if around.st_mode & stat.S_IWOTH and not around.st_mode & stat.S_ISVTX:
@@ -81,11 +84,11 @@ def distrust(path: Path) -> str | None:
         return f"{path} is a symbolic link, which dr-drill never makes there: remove it, or set DR_DRILL_HOME"
     if not stat.S_ISDIR(found.st_mode):
         return f"{path} is not a directory: remove it, or set DR_DRILL_HOME to another place"
-    return _distrust_owner(path, found)
+    return _distrust_owner(path, found, owner)
 
 
-def _distrust_owner(path: Path, found: os.stat_result) -> str | None:
-    if found.st_uid != os.geteuid():
+def _distrust_owner(path: Path, found: os.stat_result, owner: int | None) -> str | None:
+    if found.st_uid not in (os.geteuid(), owner):
         return (f"{path} belongs to another user (id {found.st_uid}): have them remove it, "
                 "or set DR_DRILL_HOME to a directory of your own")
     if found.st_mode & OTHERS_WRITE:
@@ -102,17 +105,22 @@ def open_private(path: Path, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first byte on."""
+def write_private(path: Path, text: str, owner: int | None = None) -> None:
+    """Write a file that only its owner (None: we) can read, from its first byte on."""
     with os.fdopen(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "w") as sink:
+        _give(sink.fileno(), owner)
         sink.write(text)
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a private file so that whoever reads it finds all of it, or all of what was there before."""
+def write_atomically(path: Path, text: str, owner: int | None = None) -> None:
+    """Write a private file so that whoever reads it finds all of it, or all of what was there before.
+
+    Nothing that stands there already is opened: so it may be done in a directory that is another user's.
+    """
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(open_private(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w") as sink:
+            _give(sink.fileno(), owner)
             sink.write(text)
             sink.flush()
             os.fsync(sink.fileno())
@@ -125,6 +133,11 @@ def write_atomically(path: Path, text: str) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _give(fd: int, owner: int | None) -> None:
+    if owner is not None:
+        os.fchown(fd, owner, owner)
 
 
 def read_private(path: Path, most: int = LARGEST_READ) -> str:

@@ -16,10 +16,12 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from harness.environments.base import PROOF, EnvironmentFailed
 from harness.environments.embedded.ownership import Ownership
 from harness.environments.embedded.private import open_private
+from harness.environments.embedded.user import options
 
 NICENESS = 5
 """Everything under observation yields to the observer: late probes would make a drill worthless."""
@@ -30,6 +32,7 @@ SERVERS_SCORE, PODS_SCORE = 500, 800
 INHERITED = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH",
              "COVERAGE_PROCESS_START", "COVERAGE_RCFILE", "COVERAGE_FILE")
 """What a process needs of the environment of whoever started the drill."""
+USER, USER_NAME = ("USER", "LOGNAME"), "dr-drill"
 
 
 DATABASES = {"PGREQUIREAUTH": PROOF}
@@ -48,6 +51,7 @@ class Component:
     environment: Mapping[str, str] = field(default_factory=dict)
     pass_fds: Sequence[int] = ()
     """Descriptors that it holds for as long as it lives (the lease of the addresses)."""
+    user: int | None = None
     killed: bool = False
     """Whether it was killed on purpose: then its end is no failure of the environment."""
 
@@ -67,7 +71,7 @@ class Component:
 
     def again(self) -> Component:
         """Start the same command once more, in the same place."""
-        return start(self.name, self.argv, self.directory, self.log, self.environment, self.pass_fds)
+        return start(self.name, self.argv, self.directory, self.log, self.environment, self.pass_fds, self.user)
 
 
 def spawn(
@@ -90,14 +94,14 @@ def spawn(
     """
     argv = [sys.executable, "-m", module, *arguments]
     whole = {**environment_for(directory, ownership), **(environment or {})}
-    return start(name, argv, directory, log, whole, pass_fds)
+    return start(name, argv, directory, log, whole, pass_fds, ownership.user)
 
 
 def start(
     name: str, argv: list[str], directory: Path, log: Path, environment: Mapping[str, str],
-    pass_fds: Sequence[int] = (),
+    pass_fds: Sequence[int] = (), user: int | None = None,
 ) -> Component:
-    """Start a command in ``directory`` with exactly this environment; see :func:`spawn`."""
+    """Start a command in ``directory`` with exactly this environment, as ``user`` (None: as we are); see :func:`spawn`."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -112,24 +116,34 @@ def start(
                 umask=UMASK,
                 pass_fds=pass_fds,
                 env=dict(environment),
+                **options(user),
             )
     except OSError as error:
         raise EnvironmentFailed(f"{name} could not be started: {error}", log=log) from error
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
     offer_to_kernel(process.pid, SERVERS_SCORE)
-    return Component(name, process, log, argv, directory, environment, pass_fds)
+    return Component(name, process, log, argv, directory, environment, pass_fds, user)
+
+
+def process_options(directory: Path, ownership: Ownership) -> dict[str, Any]:
+    """What ``subprocess`` is given for a process of an environment that is not one of its components."""
+    return {"cwd": directory, "env": environment_for(directory, ownership), "umask": UMASK, **options(ownership.user)}
 
 
 def environment_for(home: Path, ownership: Ownership) -> dict[str, str]:
     """The environment block of a process of an environment: what it needs, and nothing of the caller's shell.
 
     No proxies, no credentials, no settings of an Airflow that is used here for something else. ``home`` is where
-    it may put what it keeps and what it does not.
+    it may put what it keeps and what it does not. Its user has a name, whether there is an account or not: programs ask.
     """
-    kept = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return {**kept, "HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1", **DATABASES,
-            **ownership.mark}
+    return {**inherited(), "HOME": str(home), "TMPDIR": str(home), "PYTHONUNBUFFERED": "1", **DATABASES,
+            **dict.fromkeys(USER, USER_NAME), **ownership.mark}
+
+
+def inherited() -> dict[str, str]:
+    """What a process has of our own environment block."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
 def offer_to_kernel(pid: int, score: int) -> None:

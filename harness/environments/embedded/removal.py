@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded import shared_memory
-from harness.environments.embedded.ownership import Ownership, our_users
+from harness.environments.embedded.ownership import Ownership
 from harness.environments.embedded.postgres import data_of
 from harness.environments.embedded.private import remove_directory
 
@@ -49,7 +49,7 @@ def kill(ownership: Ownership, site: Path | None = None) -> int:
     steps.attempt(kill_processes)
     # What living servers had made went with them; of dead ones it is known from what they wrote down.
     for place in [site] if site is not None else _sites(ownership.directory):
-        if (left := shared_memory.left_by(data_of(place), our_users())) is not None:
+        if (left := shared_memory.left_by(data_of(place), ownership.users)) is not None:
             steps.attempt(partial(shared_memory.remove, left))
     steps.end("not all could be killed")
     return killed

@@ -90,9 +90,9 @@ class SiteConfig:
         """The front of the link from this region to a service outside both."""
         return Block(self.block).link(Caller(self.site), Site.OUTSIDE, service)
 
-    def save(self, path: Path) -> None:
-        """Write the configuration so that only its owner can read it."""
-        write_private(path, json.dumps(asdict(self), indent=1))
+    def save(self, path: Path, owner: int | None = None) -> None:
+        """Write the configuration so that only its owner (None: we) can read it."""
+        write_private(path, json.dumps(asdict(self), indent=1), owner)
 
     @classmethod
     def load(cls, path: str | Path) -> SiteConfig:

@@ -12,10 +12,13 @@ follows a timeline that another server began.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.bounded import Unreadable, open_regular
 
 LINE_PREFIX = "%n "
 """PostgreSQL's ``log_line_prefix``: seconds since the epoch, with milliseconds."""
@@ -98,5 +101,9 @@ def _entries(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
 
 
 def _whole_lines(log: Path) -> Iterator[str]:
-    with log.open(errors="replace", newline="\n") as source:
+    try:
+        opened = open_regular(log, within=log.parent.parent)  # the site's
+    except Unreadable as error:
+        raise OSError(f"{log} {error}") from error
+    with io.TextIOWrapper(opened, "utf-8", errors="replace", newline="\n") as source:
         yield from (line for line in source if line.endswith("\n"))

@@ -38,6 +38,7 @@ machine has less memory left than at any reading before (by so much, no sooner t
 NEW_PEAK_BYTES, PEAK_EVERY_S = 256 * 1024 * 1024, 60.0
 SHARE = 0.002
 """Of a core, that reading CPU time may take: a large fleet is read less often."""
+SMAPS_MOST = 64 * 1024
 TICKS = os.sysconf("SC_CLK_TCK")
 HARNESS_SITES = {"links", "witness", "users", "prober"}
 Part = tuple[str, str]
@@ -71,9 +72,12 @@ class Use:
 class Meter:
     """Reads the use of all processes of one environment, and of the drill's own process."""
 
-    def __init__(self, root: Path, observer: int | None = None) -> None:
-        """``root``: the environment's directory; ``observer``: the process id of the drill itself."""
-        self._root, self._observer = root.resolve(), observer
+    def __init__(self, root: Path, observer: int | None = None, observers_memory: int | None = None) -> None:
+        """``root``: the environment's directory; ``observer``: the process id of the drill itself.
+
+        ``observers_memory``: its ``smaps_rollup``, open; it may be another user's, and then only it can open that.
+        """
+        self._root, self._observer, self._observers_memory = root.resolve(), observer, observers_memory
         self._owned = Ownership.of(root)
         self._seen: dict[tuple[int, int], Seen] = {}
 
@@ -83,7 +87,7 @@ class Meter:
         if self._observer is not None:
             pids.add(self._observer)
         living: set[tuple[int, int]] = set()
-        pss: dict[Part, float] = defaultdict(float)
+        held: dict[Part, float] = defaultdict(float)
         for pid in pids:
             with contextlib.suppress(OSError, ValueError):
                 start, parent, own, reaped = _stat(pid)
@@ -94,13 +98,13 @@ class Meter:
                 self._seen[key] = Seen(part, parent, own, reaped)
                 living.add(key)
                 if memory:
-                    pss[part] += _pss(pid)
+                    held[part] += self._pss(pid)
         for key, seen in self._seen.items():
             seen.alive = key in living
         cpu, count = self._totals()
         return sorted(
             (Use(part[0], part[1], count.get(part, 0), round(seconds, 2),
-                 round(pss[part], 1) if memory else None) for part, seconds in cpu.items()),
+                 round(held[part], 1) if memory else None) for part, seconds in cpu.items()),
             key=lambda use: -use.cpu_s)
 
     def _totals(self) -> tuple[dict[Part, float], dict[Part, int]]:
@@ -115,6 +119,11 @@ class Meter:
             cpu[seen.part] += seen.own + unseen
             count[seen.part] += seen.alive
         return cpu, count
+
+    def _pss(self, pid: int) -> float:
+        if pid == self._observer and self._observers_memory is not None:
+            return pss(os.pread(self._observers_memory, SMAPS_MOST, 0).decode())
+        return pss(Path(f"/proc/{pid}/smaps_rollup").read_text())
 
     def _part(self, pid: int) -> Part:
         if pid == self._observer:
@@ -157,7 +166,7 @@ class MemoryClock:
 
 def watch(config: dict[str, Any]) -> None:
     """Append readings to a file until killed, or until the harness is gone."""
-    meter, clock = Meter(Path(config["root"]), observer=config["observer"]), MemoryClock()
+    meter, clock = Meter(Path(config["root"]), config["observer"], config["observers_memory"]), MemoryClock()
     with Path(config["log"]).open("a") as sink:
         while True:
             now, began = time.time(), time.thread_time()
@@ -196,8 +205,9 @@ def _memory_left() -> float:
     return 0.0
 
 
-def _pss(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+def pss(rollup: str) -> float:
+    """MiB of memory that are a process's share, by its ``smaps_rollup``."""
+    for line in rollup.splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1]) / 1024
     return 0.0

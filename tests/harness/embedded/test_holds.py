@@ -78,6 +78,23 @@ def test_a_server_of_ours_can_listen_there_again_and_again_and_only_one_at_a_tim
         assert taken_by_stranger(address) == []
 
 
+def test_what_is_held_for_another_users_servers_is_for_that_users_alone(block: Block) -> None:
+    user = STRANGER + 1
+    if os.geteuid() != 0:
+        pytest.skip("only root can hold something for another user")
+    held, address = Holds(block, user), (block.service(Site.OUTSIDE, ORCHESTRATOR), ORCHESTRATOR.port)
+
+    def serve() -> list[str]:
+        with listen(*address), socket.create_connection(address, timeout=5):
+            return ["served"]
+
+    assert as_user(user, serve) == ["served"]
+    assert taken_by_stranger(address) == []
+    with pytest.raises(OSError, match="in use"):
+        listen(*address)  # not even root
+    held.close()
+
+
 @pytest.mark.usefixtures("holds")
 def test_a_caller_of_a_server_that_is_down_is_refused(block: Block) -> None:
     with pytest.raises(ConnectionRefusedError):

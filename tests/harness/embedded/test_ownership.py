@@ -25,6 +25,7 @@ from harness.environments.embedded.ownership import (
 from harness.environments.embedded.private import UntrustedPlace
 from harness.environments.embedded.shared_memory import made_by, segments
 from harness.environments.embedded.state import EnvironmentState
+from harness.environments.embedded.user import FIRST
 from tests.harness.embedded.conftest import STRANGER, until
 from tests.harness.test_teardown import without_descriptors
 
@@ -107,6 +108,40 @@ def test_a_process_of_another_user_is_not_ours_even_if_it_has_our_mark(owned: Ow
     theirs = start(Path("/"), owned.mark, ["/bin/sleep", "600"], user=STRANGER)
     assert mark_of(theirs.pid) == owned.mark[MARK]
     assert owned.processes() == set()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
+def test_a_process_of_the_environments_own_user_is_ours_and_one_of_another_environments_is_not(
+        directory: Path, start: Start) -> None:
+    lock = Lock(directory)
+    owned = lock.make(FIRST + 7)
+    sleep = ["/bin/sleep", "600"]
+    ours = start(Path("/"), owned.mark, sleep, user=FIRST + 7)
+    start(Path("/"), owned.mark, sleep, user=FIRST + 8)
+    assert owned.processes() == {ours.pid}
+    found = Ownership.of(directory)
+    assert found == owned
+    assert found.kill() == 1
+    lock.remove()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
+def test_its_own_users_processes_are_found_though_all_is_lost_that_says_who_that_was(
+        directory: Path, start: Start) -> None:
+    owned = Ownership.new(directory, FIRST + 7)
+    ours = start(Path("/"), owned.mark, ["/bin/sleep", "600"], user=FIRST + 7)
+    shutil.rmtree(directory)
+    assert environments() == [directory]
+    assert Ownership.of(directory).processes() == {ours.pid}
+
+
+@pytest.mark.parametrize("said", ["abc 0", "abc -1", "abc 999999", "abc x", "abc \u0661\u0661", "abc 61190 61191 x", "abc"])
+def test_a_lock_that_names_another_user_than_one_of_nobodys_names_none(directory: Path, said: str) -> None:
+    (directory.parent.parent / "locks" / directory.name).write_text(said + "\n")
+    found = Ownership.of(directory)
+    assert found.number == "abc"
+    assert found.user in (None, 61190)
+    assert (found.user is None) == ("61190" not in said)
 
 
 def test_processes_are_found_when_the_directory_is_deleted_under_them(owned: Ownership, start: Start) -> None:

@@ -11,16 +11,30 @@ import pytest
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded import credentials
 from harness.environments.embedded.addresses import Block
-from harness.environments.embedded.environment import FIRST_GROUP, EmbeddedPair
+from harness.environments.embedded.environment import EmbeddedPair
+from harness.environments.embedded.holds import Holds
 from harness.environments.embedded.layout import PairSettings, environments_root
-from harness.environments.embedded.ownership import environments, held, unprivileged_user
+from harness.environments.embedded.ownership import environments, held
 from harness.environments.embedded.postgres import PostgresMember
+from harness.environments.embedded.user import FIRST, unprivileged_user
 from tests.harness.embedded.conftest import STRANGER, as_user
 
 
-@pytest.fixture
-def pair(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedPair]:
-    """A pair with all that is made before its first process, of a caller whose own files everybody may change."""
+def own(block: Block) -> int:
+    """The user (or group) of an environment that has a block of addresses."""
+    return FIRST + block.number
+
+
+@pytest.fixture(params=["as we do", "as its own user"])
+def pair(request: pytest.FixtureRequest, block: Block, tmp_path_factory: pytest.TempPathFactory,
+         monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedPair]:
+    """A pair with all that is made before its first process, of a caller whose own files everybody may change.
+
+    Its processes are to run as we do, or as a user of its own, which is possible for root alone.
+    """
+    user = own(block) if request.param == "as its own user" else None
+    if user is not None and os.geteuid() != 0:
+        pytest.skip("only root can give files away")
     home = tmp_path_factory.mktemp("home")
     for above in (home, *home.parents[:3]):  # pytest's own directories let nobody through
         if above.owner() == home.owner() and "pytest" in str(above):
@@ -28,13 +42,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("DR_DRILL_HOME", str(home))
     before = os.umask(0)
     made = EmbeddedPair("outage-1", PairSettings())
-    made._ownership, made._block = made._lock.make(), Block(9)
-    made._make_directories()
+    made._ownership, made._block, made._holds = made._lock.make(user), block, Holds(block, user)
+    made._make_directories(own(block) if os.geteuid() == 0 else None)
     made._tokens = credentials.make_secrets(made.directory, made.block)
     made._save_state("starting")
-    credentials.make_certificates(made.directory, made.block, made._tokens)
+    credentials.make_certificates(made.directory, made.block, made._tokens, user)
     for role in ("primary", "secondary", "us-east-1", "image"):
-        made._site_config(role).save(made._site_directory(role) / "site.json")
+        made._site_config(role).save(made._site_directory(role) / "site.json", user)
     yield made
     os.umask(before)
     made.down()
@@ -46,7 +60,7 @@ def everything(directory: Path) -> Iterator[Path]:
 
 
 def test_nothing_of_an_environment_is_anybody_elses(pair: EmbeddedPair) -> None:
-    public = {"ca.crt", "kube.crt"}
+    public = {"ca.crt"}
     for path in everything(pair.directory):
         mode = stat.S_IMODE(path.lstat().st_mode)
         assert mode & 0o007 == 0 or path.name in public, f"{path} {mode:o}"
@@ -66,14 +80,41 @@ def test_another_user_can_neither_list_nor_read_nor_reach_anything(pair: Embedde
     assert as_user(stranger, lambda: (pair.directory / "ca.crt").read_text()) == "PermissionError"
 
 
+def test_a_user_of_its_own_reads_what_its_processes_need_and_nothing_of_the_harness(pair: EmbeddedPair) -> None:
+    if (user := pair.ownership.user) is None:
+        pytest.skip("its processes run as we do")
+    places = [str(path) for path in everything(pair.directory) if path.is_file()]
+
+    def opened() -> list[str]:
+        return [path for path in places if os.access(path, os.R_OK)]
+
+    def written() -> list[str]:
+        return [place for place in ("", "sites", "logs", "sites/primary") if os.access(pair.directory / place, os.W_OK)]
+
+    read = {str(Path(path).relative_to(pair.directory)) for path in as_user(user, opened)}
+    assert read == {f"sites/{name}" for name in (
+        "primary/site.json", "primary/kube.key", "primary/kube.crt", "primary/ca.crt", "image/site.json",
+        "secondary/site.json", "secondary/kube.key", "secondary/kube.crt", "secondary/ca.crt", "us-east-1/site.json",
+        "orchestrator/kubeconfig-primary", "orchestrator/kubeconfig-secondary")} | {"ca.crt"}
+    assert as_user(user, written) == ["sites/primary"]
+
+
+def test_the_image_knows_no_password_of_a_regions_database(pair: EmbeddedPair) -> None:
+    text = (pair.directory / "sites" / "image" / "site.json").read_text()
+    assert pair._tokens["postgres_password"] not in text
+    assert pair._tokens["warm_password"] in text
+
+
 def test_postgresql_reaches_its_own_directory_and_no_other(pair: EmbeddedPair) -> None:
     site = pair.directory / "sites" / "primary"
     if (user := unprivileged_user()) is None:
         pytest.skip("only root runs PostgreSQL as another user")
+    if pair.ownership.user is not None:
+        pytest.skip("nothing of it runs as root")
     member = PostgresMember(site / "postgres", host="127.9.1.5", port=5432, password="p",
                             replication_password="r", source_host="127.0.0.1")
     member._prepare_directory()
-    group = FIRST_GROUP + pair.block.number
+    group = own(pair.block)
     assert member._as_user() == {"user": user, "group": group, "extra_groups": []}
 
     def write() -> str:

@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,38 @@ def test_what_is_made_below_keeps_the_group_of_what_is_above(tmp_path: Path) -> 
     above = make_directory(tmp_path / "above")
     above.chmod(0o2700)
     assert mode(make_directory(above / "below")) == 0o2700
+
+
+@as_root
+def test_a_directory_is_given_to_its_processes_user_and_found_again(tmp_path: Path) -> None:
+    made = make_directory(tmp_path / "site", owner=STRANGER)
+    assert (made.stat().st_uid, made.stat().st_gid, mode(made)) == (STRANGER, STRANGER, 0o700)
+    assert make_directory(made, owner=STRANGER) == made
+    with pytest.raises(UntrustedPlace, match="belongs to another user"):
+        make_directory(made)
+    with pytest.raises(UntrustedPlace, match="belongs to another user"):
+        make_directory(made, owner=STRANGER + 1)
+
+
+@as_root
+@pytest.mark.parametrize("write", [write_private, write_atomically])
+def test_a_file_is_given_to_its_processes_user(tmp_path: Path, write: Callable[[Path, str, int], None]) -> None:
+    write(tmp_path / "config.json", "text", STRANGER)
+    found = (tmp_path / "config.json").stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (STRANGER, STRANGER, 0o600)
+
+
+@as_root
+def test_what_another_user_puts_in_the_place_of_a_file_is_neither_written_nor_given_away(tmp_path: Path) -> None:
+    place = make_directory(tmp_path / "site", owner=STRANGER)
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    for kind in ("symlink_to", "hardlink_to"):
+        getattr(place / "crash-point", kind)(precious)
+        write_atomically(place / "crash-point", "point", STRANGER)
+        assert (precious.read_text(), precious.stat().st_uid) == ("precious", 0)
+        assert (place / "crash-point").read_text() == "point"
+        (place / "crash-point").unlink()
 
 
 @as_root

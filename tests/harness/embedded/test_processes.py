@@ -12,12 +12,14 @@ import pytest
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded.ownership import Ownership
 from harness.environments.embedded.processes import (
+    NICENESS,
     SERVERS_SCORE,
     Component,
     environment_for,
     offer_to_kernel,
     start,
 )
+from tests.harness.embedded.conftest import STRANGER
 
 TELL = "import json, os; open('written', 'w').close(); print(json.dumps([dict(os.environ), os.getcwd()]))"
 NOT_FOR_THEM = {
@@ -58,6 +60,34 @@ def test_a_process_has_nothing_of_the_callers_shell_that_it_does_not_need(
     assert {name: given[name] for name in NOT_FOR_THEM if name in given} == {"HOME": here, "TMPDIR": here}
     assert (given["PATH"], given["PYTHONPATH"]) == (os.environ["PATH"], "/checkout")
     assert given.items() >= {"TZ": "UTC", "COVERAGE_PROCESS_START": "/c", **place.ownership.mark}.items()
+
+
+def test_a_process_has_a_users_name_whether_there_is_an_account_or_not(
+        place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("USER", "LOGNAME"):
+        monkeypatch.setenv(variable, "whoever-started-it")
+    place.run([sys.executable, "-c", "import getpass, os; print(getpass.getuser(), os.path.expanduser('~'))"])
+    assert place.log.read_text() == f"dr-drill {place.directory}\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
+def test_the_environments_own_user_has_no_capability_and_no_other_group_and_starts_again_as_the_same(
+        tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    argv = ["/bin/grep", "-E", "^(Uid|Gid|Groups|CapEff|CapPrm):", "/proc/self/status"]
+    first = start("a", argv, place.directory, place.log, {}, (), STRANGER)
+    first.process.wait(20)
+    first.again().process.wait(20)
+    said = [line.split() for line in place.log.read_text().splitlines()]
+    assert said[:5] == said[5:] == [
+        ["Uid:", *4 * [str(STRANGER)]], ["Gid:", *4 * [str(STRANGER)]], ["Groups:"], ["CapPrm:", 16 * "0"],
+        ["CapEff:", 16 * "0"]]
+    assert place.log.stat().st_uid == 0
+    waiting = start("a", ["/bin/sleep", "60"], place.directory, place.log, {}, (), STRANGER)
+    told = Path(f"/proc/{waiting.process.pid}/oom_score_adj")
+    assert (int(told.read_text()), os.getpriority(os.PRIO_PROCESS, waiting.process.pid)) == (SERVERS_SCORE, NICENESS)
+    waiting.process.kill()
+    waiting.process.wait()
 
 
 def test_what_a_process_writes_is_private_whatever_the_callers_umask_is(place: Place) -> None:

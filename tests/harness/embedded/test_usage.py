@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from harness.environments.embedded.ownership import Ownership
 from harness.environments.embedded.usage import (
     MEMORY_EVERY_S,
@@ -13,7 +15,7 @@ from harness.environments.embedded.usage import (
     MemoryClock,
     Meter,
 )
-from tests.harness.embedded.conftest import until
+from tests.harness.embedded.conftest import STRANGER, as_user, until
 
 BUSY = "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\n"
 
@@ -66,6 +68,26 @@ def test_what_has_ended_stays_in_the_sum(tmp_path: Path) -> None:
         busy.kill()
         busy.wait()
     assert scheduler() == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_drills_own_memory_is_known_to_a_meter_that_may_not_look(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    memory = os.open("/proc/self/smaps_rollup", os.O_RDONLY)
+
+    def seen(given: int | None) -> list[float]:
+        meter = Meter(tmp_path, os.getppid(), given)
+        return [use.pss_mib or 0 for _ in range(2) for use in meter.read(memory=True) if use.part == "drill"]
+
+    def kept() -> list[float]:
+        return seen(memory)
+
+    def refused() -> list[float]:
+        return seen(None)
+
+    assert min(as_user(STRANGER, kept)) > 10
+    assert as_user(STRANGER, refused) == [0, 0]
+    os.close(memory)
 
 
 def test_memory_is_read_now_and_then_and_at_each_new_peak() -> None:

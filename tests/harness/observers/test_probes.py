@@ -88,7 +88,7 @@ def probes(deployment: Deployment, tmp_path: Path) -> Iterator[Probes]:
     made = Probes(
         Journal(tmp_path), [Target("team-00", "team-00.test", "secret")], interval=INTERVAL,
         port=deployment.server.server_port, dns=("127.0.0.1", dns.server.server_address[1]),
-        directory=tmp_path / "prober", log=tmp_path / "prober.log", environment=os.environ)
+        log=tmp_path / "prober.log", options={"cwd": tmp_path, "env": os.environ})
     made.start()
     yield made
     made.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,7 @@ class Parts:
         self._spools: list[Path] = []
         self._epochs: list[Epoch] = []
         self._epoch_gaps: list[str] = []
-        self._directory = directory
+        self.directory = directory
 
     def access_logs(self) -> dict[str, list[Path]]:
         return self._access
@@ -44,13 +45,13 @@ class Parts:
         return self._epoch_gaps
 
     def serves(self, role: str, server: str, *lines: dict[str, Any]) -> None:
-        path = self._directory / role / server / "access.jsonl"
+        path = self.directory / role / server / "access.jsonl"
         path.parent.mkdir(parents=True)
         path.write_text(text(*lines))
         self._access.setdefault(role, []).append(path)
 
     def keeps(self, name: str, content: str) -> None:
-        path = self._directory / f"{name}.spool"
+        path = self.directory / f"{name}.spool"
         path.write_text(content)
         self._spools.append(path)
 
@@ -189,6 +190,31 @@ def test_a_long_file_is_copied_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def fail(*_: Any) -> Any:
     raise ZeroDivisionError("a bug")
+
+
+def test_what_a_part_put_in_the_place_of_its_evidence_is_not_read(parts: Parts, tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text('{"e": "ack", "cl": "root"}\n')
+    parts.link_log.symlink_to(tmp_path / "precious")
+    parts.serves("primary", "aws", {"who": "workload"})
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "access.jsonl").write_text((tmp_path / "precious").read_text())
+    (log,) = parts.access_logs()["primary"]
+    log.unlink()
+    log.parent.rmdir()
+    log.parent.symlink_to(tmp_path / "elsewhere")
+    parts.keeps("client", "")
+    (spool,) = parts.spools()
+    spool.unlink()
+    spool.symlink_to(tmp_path / "precious")
+    os.mkfifo(parts.usage_log)  # reading it would wait for ever
+    with pytest.raises(EvidenceLost) as lost:
+        collected(parts, tmp_path)
+    assert "is a link, not a regular file" in str(lost.value)
+    assert "is a pipe, not a regular file" in str(lost.value)
+    assert "access-primary-aws: is somewhere else, behind a link" in str(lost.value)
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file())
+    assert b"precious" not in kept.replace(str(tmp_path).encode(), b"")
+    assert b'"cl": "root"' not in kept
 
 
 def test_one_part_that_cannot_be_kept_costs_no_other(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def key_holders() -> list[str]:
 def _throwaway_postgres(site: SiteConfig) -> PostgresMember:
     return PostgresMember(
         site.path / DIRECTORY, host=site.own(WARM_POSTGRES), port=WARM_POSTGRES.port,
-        password=secrets.token_urlsafe(16), replication_password=secrets.token_urlsafe(16), source_host="127.0.0.1")
+        password=site.postgres_password, replication_password=secrets.token_urlsafe(16), source_host="127.0.0.1")
 
 
 def _configure(database_password: str, home: Path, site: SiteConfig, password: str) -> None:

@@ -31,10 +31,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.environments.embedded.ownership import MARK
-from harness.environments.embedded.processes import DATABASES, INHERITED, PODS_SCORE, offer_to_kernel
+from harness.environments.embedded.processes import DATABASES, INHERITED, PODS_SCORE, USER, offer_to_kernel
 from harness.environments.embedded.site import SiteConfig
 
-KEPT = (*INHERITED, *DATABASES, MARK)
+KEPT = (*INHERITED, *DATABASES, *USER, MARK)
 """What a container has of its node's environment."""
 
 
