@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from harness.durations import write_duration
 from harness.masking import PLACE as VARIABLES
 from harness.plain_yaml import Loc
-from harness.quoting import shown
+from harness.quoting import SHOWN_MOST, shown
 
 _ONE_OF = {"phases": "phase", "services": "service", "at": "point", "proves": "claim"}
 _BOUNDS = {"greater_than_equal": ("ge", "at least"), "greater_than": ("gt", "more than"),
@@ -31,7 +31,7 @@ def where(loc: Loc) -> str:
         if isinstance(part, int):
             path = f"phase {part + 1}" if loc[:index] == ("phases",) else f"{path}, item {part + 1}"
         else:
-            name = part if part.isascii() and part.isprintable() else shown(part)
+            name = part if part.isascii() and part.isprintable() and len(part) <= SHOWN_MOST else shown(part)
             between = "" if not path else ", " if isinstance(loc[index - 1], int) else "."
             path += between + name
     return path

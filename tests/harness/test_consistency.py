@@ -115,6 +115,11 @@ def test_what_a_message_repeats_of_a_file_stays_on_its_line() -> None:
     assert found == (r"x.yaml:4:1: fleet: public-environment: there is no such variable in environment: 'a\nb', and 2 more")
 
 
+def test_a_key_that_is_very_long_is_shown_by_its_beginning() -> None:
+    found, = refusals(drill(FAILOVER, more=f"fleet: {{environment: {{{'k' * 1000}: 5}}}}\n"))
+    assert f"fleet.environment.'{'k' * 60}'... (1000 characters): must be text" in found
+
+
 def test_of_very_many_problems_the_first_are_said_and_how_many_more_there_are() -> None:
     found = refusals(drill(FAILBACK * 150))
     assert len(found) == 51
