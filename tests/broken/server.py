@@ -1,12 +1,10 @@
-"""The reference orchestrator with promises broken: ``python -m tests.broken.server CONFIG``.
+"""The reference orchestrator with promises broken: ``python -m tests.broken.server CONFIG SABOTAGE...``.
 
-Which ones is said by ``DR_DRILL_SABOTAGE`` (names with commas between). Each breaks one thing and leaves
-the rest as it is.
+Each sabotage breaks one thing and leaves the rest as it is.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -263,7 +261,8 @@ def forgetful() -> None:
 
 
 if __name__ == "__main__":
-    for chosen in os.environ["DR_DRILL_SABOTAGE"].split(","):
+    _, _, *sabotages = sys.argv
+    assert sabotages
+    for chosen in sabotages:
         SABOTAGES[chosen]()
-    assert len(sys.argv) == 2
     server.main()

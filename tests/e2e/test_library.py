@@ -53,18 +53,18 @@ class Broken:
 
 BROKEN = (
     # One that leaves Airflow running on both sides never has a follower: the drill ends there.
-    Broken("switchover", "two-records,new-ids,no-quiesce,no-cleanup,no-list,old-flag,one-name,other-key",
+    Broken("switchover", "two-records new-ids no-quiesce no-cleanup no-list old-flag one-name other-key",
            frozenset({"XR-01", "XR-02", "XR-08", "XR-14", "XR-15", "XR-16", "XR-20", "XR-21"})),
-    Broken("unseen-primary", "calls-home,iam-write,dns-first,no-scheduler",
+    Broken("unseen-primary", "calls-home iam-write dns-first no-scheduler",
            frozenset({"XR-09", "XR-10", "XR-12", "XR-22"})),
-    Broken("healthy", "warm-database,no-deflate", frozenset({"XR-04", "XR-07", "XR-11"}),
+    Broken("healthy", "warm-database no-deflate", frozenset({"XR-04", "XR-07", "XR-11"}),
            ({"load": {}}, {"settle": {"timeout": "20s"}})),
     Broken("partition", "unbounded", frozenset({"XR-03", "XR-05"}),
            ({"load": {}}, {"fault": {"partition": {"region": "primary"}}},
             {"hold": {"for": "30s", "expect": "commits-wait"}}, {"failover": {}},
             {"settle": {"timeout": "60s"}}, {"heal": {"region": "primary"}},
             {"settle": {"timeout": "60s"}})),
-    Broken("switchover", "no-copies,forced-failback", frozenset({"XR-06", "XR-13"}),
+    Broken("switchover", "no-copies forced-failback", frozenset({"XR-06", "XR-13"}),
            ({"load": {}}, {"failover": {"planned": True}}, {"settle": {}}, {"heal": {"region": "primary"}},
             {"fault": {"link": {"from": "secondary", "to": "primary", "delay": "1500ms"}}},
             {"failback": {}}, {"settle": {"timeout": "60s"}})),
@@ -81,8 +81,7 @@ def test_each_claim_has_an_orchestrator_that_breaks_it() -> None:
 def test_a_broken_orchestrator_makes_the_drill_of_its_claim_fail(
     home: Home, monkeypatch: pytest.MonkeyPatch, broken: Broken
 ) -> None:
-    monkeypatch.setenv("DR_DRILL_ORCHESTRATOR", "tests.broken.server")
-    monkeypatch.setenv("DR_DRILL_SABOTAGE", broken.sabotages)
+    monkeypatch.setenv("DR_DRILL_ORCHESTRATOR", f"tests.broken.server {broken.sabotages}")
     monkeypatch.setenv("PYTHONPATH", str(LIBRARY.parent))
     drill = yaml.safe_load(small(broken.drill, heal="20s", settle="40s"))
     drill["phases"] = list(broken.phases) or drill["phases"]

@@ -96,7 +96,7 @@ class PairComponents(PairAccess):
 
     def _spawn(
         self, name: str, module: str, site: str, config: dict[str, Any] | None = None,
-        environment: Mapping[str, str] | None = None, pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] | None = None, pass_fds: Sequence[int] = (), arguments: Sequence[str] = (),
     ) -> None:
         directory = self._site_directory(site)
         path = directory / "site.json"
@@ -105,7 +105,7 @@ class PairComponents(PairAccess):
             write_private(path, json.dumps(config, indent=1), self.ownership.user)
         self._components[name] = spawn(
             name, module, ownership=self.ownership, directory=directory, log=self.log_of(name),
-            arguments=[str(path)], environment=environment, pass_fds=pass_fds)
+            arguments=[str(path), *arguments], environment=environment, pass_fds=pass_fds)
 
     def log_of(self, name: str) -> Path:
         """Where a component's output goes."""

@@ -54,7 +54,7 @@ from harness.lines import LinesClient
 SOCKET_PATH_MOST = 107
 """Bytes of the path of a Unix socket; see ``unix(7)``."""
 ORCHESTRATOR_MODULE = "DR_DRILL_ORCHESTRATOR"
-"""The variable that names another module to run as the orchestrator (a broken one, in the tests)."""
+"""The variable that names another module to run as the orchestrator, and its arguments (a broken one, in the tests)."""
 
 
 class EmbeddedPair(PairComponents):
@@ -241,7 +241,7 @@ class EmbeddedPair(PairComponents):
 
     def _start_orchestrator(self, zone: str) -> None:
         own = self.block.service(Site.OUTSIDE, ORCHESTRATOR)
-        module = os.environ.get(ORCHESTRATOR_MODULE, "orchestrator.server")
+        module, *arguments = os.environ.get(ORCHESTRATOR_MODULE, "").split() or ["orchestrator.server"]
         self._spawn("orchestrator", module, "orchestrator", {
             "host": own, "port": ORCHESTRATOR.port,
             "store": str(self._site_directory("orchestrator") / "orchestrator.sqlite"),
@@ -261,7 +261,7 @@ class EmbeddedPair(PairComponents):
             "task_seconds": self.settings.task_seconds, "rpo_bound": self.settings.rpo_bound,
             "drain_seconds": self.settings.drain,
             "crash_file": str(self.crash_file),
-        })
+        }, arguments=arguments)
 
     def _orchestrator_region(self, role: str) -> dict[str, Any]:
         site = ROLES[role]
