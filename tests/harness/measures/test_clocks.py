@@ -130,3 +130,12 @@ def test_a_site_whose_clock_goes_on_evenly_shows_no_step_however_slow_its_record
     beats(story, "c", 40, 60, way=20.0)
     beats(story, "d", 62, 66, way=20.0)  # too few to tell
     assert clocks.site_steps(story.tables()) == []
+
+
+def test_a_sites_clock_that_is_slewed_for_long_was_not_set(story: Story) -> None:
+    story.witness += [{"e": "beat", "r": "west", "cl": "c", "q": at, "n": at * 1000, "t": at * 1.0003, "w": at * 1.0003 + 0.02}
+                      for at in range(10, 3610, 10)]
+    assert clocks.site_steps(story.tables()) == []
+    beats(story, "d", 5000, 5100, offset=1.8)
+    beats(story, "d", 5100, 5200, offset=2.4)
+    assert [text[:26] for text in clocks.site_steps(story.tables())] == ["the clock of west was set "]
