@@ -355,6 +355,21 @@ def test_what_is_no_act_of_this_transition_is_not_taken_for_one(change_of: str) 
     assert shown(story, "XR-12") == ("PASS", WORD)
 
 
+@pytest.mark.parametrize(("without", "role", "service", "action"), [
+    ("promotion", "primary", "rds", "FailoverGlobalCluster"), ("promotion", "secondary", "rds", "DescribeDBInstances"),
+    ("inflation", "secondary", "kubernetes", "PATCH /api/v1/namespaces/a/configmaps/airflow-settings"),
+    ("inflation", "secondary", "kubernetes", "PATCH /apis/apps/v1/namespaces/a/deployments/scheduler/scale"),
+    ("inflation", "secondary", "s3", "PATCH /x/deployments/scheduler")])
+def test_an_act_is_what_it_is_only_at_the_new_site_and_by_its_own_name(
+    without: str, role: str, service: str, action: str
+) -> None:
+    story = logged(without)
+    moment = ACTS[without][0]
+    story.access.setdefault(role, []).append({"t": moment, "caller": "127.5.130.1", "who": "orchestrator",
+                                              "service": service, "action": action})
+    assert shown(story, "XR-12") == ("PASS", WORD)
+
+
 def test_an_inferred_epoch_is_no_part_of_a_server_log() -> None:
     story = logged()
     story.events = [event for event in story.events if event.kind != "epoch"]
