@@ -66,7 +66,7 @@ from lives full join known using (d, dag, run, task, map)
 """Every task instance that anything is known of, with its state at the last look."""
 IN_FLIGHT = f"""
 select d, dag, run, task, map, n from (
-    select d, dag, run, task, map, arg_max(n, t) as n, max(t) as t
+    select d, dag, run, task, map, arg_max(n, t) as n
     from witness where e = 'start' and r = $source and t <= $at and {NAMED}
     group by d, dag, run, task, map)
     anti join (select d, dag, run, task, map, n from witness
