@@ -36,8 +36,8 @@ SIMULATED = (
     "The Kubernetes API, its controllers and its node are dr-drill's own; pods are processes "
     "forked from one warm Airflow process, which stands for the machine image.",
     "The AWS endpoints are moto with S3 replication and RDS global-database actions added.",
-    "rds.global_db_rpo is enforced by making the standby PostgreSQL's synchronous one, looked at four times "
-    "a second; Aurora does it in its storage. CloudWatch metrics are computed from the same parts.",
+    "rds.global_db_rpo is enforced by making the standby PostgreSQL's synchronous one, looked at every "
+    "250 ms; Aurora does it in its storage. CloudWatch metrics are computed from the same parts.",
     "An API outage is the endpoint answering 503; an orchestrator that dies of a crash point is started "
     "again by the harness, as a supervisor would.",
     "A region's power is taken from its processes, not from the machine, so PostgreSQL runs with "
@@ -45,12 +45,12 @@ SIMULATED = (
     "Provisioning the database head takes {head_delay:g} s here; AWS takes 5 to 10 minutes. Add "
     "that to the RTO.",
     "Write-ahead log between the regions is gathered for up to 40 ms on its way (its lag includes that).",
-    "Copies between buckets leave in batches of half a second; S3 takes seconds to minutes. Images are objects of "
+    "Copies between buckets leave in batches of 500 ms; S3 takes seconds to minutes. Images are objects of "
     "512 bytes, one pushed every 5 s.",
     "Tasks do no work: a synthetic executor drives Airflow's task execution API for them.",
     "Dags were serialized once into a template database; no Dag processor runs.",
-    "An API server is one uvicorn worker with four threads; it, and every scheduler, collects garbage less "
-    "often than Python would.",
+    "An API server is one uvicorn worker with 4 threads; what the warm process held when it was forked, it and "
+    "every scheduler keep for as long as they live.",
     "An AWS endpoint checks the access key of a request and knows by it who calls (orchestrator, observer or "
     "workload); it does not verify the signature, and the three share one secret key.",
     "DNS answers from a copy of the Route 53 zone that is at most seconds old.",
