@@ -36,7 +36,7 @@ MEMORY_EVERY_S = 600.0
 """PSS is read rarely: the kernel walks the page tables of every process for it. In between it is read when the
 machine has less memory left than at any reading before (by so much, no sooner than that), for peaks."""
 NEW_PEAK_BYTES, PEAK_EVERY_S = 256 * 1024 * 1024, 60.0
-SHARE = 0.002
+SHARE = 0.001
 """Of a core, that reading CPU time may take: a large fleet is read less often."""
 SMAPS_MOST = 64 * 1024
 TICKS = os.sysconf("SC_CLK_TCK")

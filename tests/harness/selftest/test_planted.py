@@ -9,7 +9,6 @@ import pytest
 
 from harness.measures import conservation, hearing, history, rto, split_brain, tasks
 from harness.measures.result import Proof
-from harness.record.tables import Tables
 from harness.selftest import planted
 from harness.testing import Story, held
 from tests.harness.measures.runs import fleet_of, outage, reign, round_trip, transition
@@ -98,7 +97,7 @@ def test_without_a_fleet_or_a_look_there_is_nothing_to_plant_in(lacking: str) ->
 
 def test_the_evidence_itself_stays_as_it_was() -> None:
     evidence = outage("a", "b").evidence()
-    counts = [f"select count(*) from {table}" for table in planted.COPIED]
+    counts = [f"select count(*) from {table}" for table in ("witness", "held", "probes", *planted.EMPTY)]
     before = [evidence.tables.value(count) for count in counts]
     schemas = evidence.tables.value("select count(*) from duckdb_schemas()")
     planted.prove(history.of(evidence))
@@ -116,7 +115,9 @@ def test_a_fleet_of_any_size_is_proven_on_one_deployment_with_a_few_of_its_write
     evidence = story.evidence()
     plot = planted._plot(history.of(evidence))
     with planted._copy(evidence.tables, plot):
-        asked.append(evidence.tables.value("select count(*) from witness where e <> 'beat'"))
+        asked.append(evidence.tables.value(
+            "select count(*) from witness where e <> 'beat' and dag is distinct from 'planted' and wr is distinct from $mine",
+            mine=planted.WRITER))
         assert evidence.tables.value("select count(distinct d) from witness where d is not null") == 1
     assert asked == [planted.SAMPLE]
     assert fleet_of(story) == ["a", "b"]
@@ -224,7 +225,7 @@ def test_a_measure_that_crashes_has_not_found_what_was_planted(
 
 
 def test_a_plant_that_cannot_be_planted_is_the_selftests_own_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    def crash(_: Tables, __: planted.Plot) -> None:
+    def crash(_: planted.Plot) -> None:
         raise ValueError("a bug")
 
     monkeypatch.setattr(planted, "PLANTS", (crash,))
@@ -235,10 +236,21 @@ def test_a_plant_that_cannot_be_planted_is_the_selftests_own_failure(monkeypatch
     assert evidence.tables.value("select current_schema()") == "main"
 
 
-PLANTED = {"_duplicated": {"duplicated", "task duplicated"}, "_split": {"split brain"}}
+PLANTED = {"_twice": {"task duplicated"}, "_split": {"split brain"}}
 
 
 @pytest.mark.parametrize("plant", planted.PLANTS, ids=lambda plant: plant.__name__)
 def test_each_violation_is_found_only_because_it_was_planted(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planted, "PLANTS", tuple(each for each in planted.PLANTS if each is not plant))
     assert set(missed(outage())) == PLANTED.get(plant.__name__, {plant.__name__.removeprefix("_")})
+
+
+def test_a_relapse_is_found_only_because_probes_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planted, "_relapse", lambda plot: plot.until)
+    assert set(missed(outage())) == {"relapsed"}
+
+
+def test_a_silence_is_found_only_because_beats_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = planted._plot
+    monkeypatch.setattr(planted, "_plot", lambda past: replace(real(past), deaf="a site that there is not"))
+    assert set(missed(outage())) == {"deaf"}
