@@ -37,9 +37,9 @@ from sqlalchemy import update
 
 from loadgen.content import content, microseconds, text_content
 from loadgen.shapes import BY_DAG, task_seconds
+from loadgen.wire.aws import aws_client
+from loadgen.wire.http import http_client
 from loadgen.witness import WitnessClient
-from wire.aws import aws_client
-from wire.http import http_client
 
 log = logging.getLogger(__name__)
 LOG_ATTEMPTS_FOR_S = 120.0

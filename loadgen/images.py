@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable
 from botocore.exceptions import BotoCoreError, ClientError
 
 from loadgen.content import content
+from loadgen.wire.aws import aws_client
 from loadgen.witness import WitnessClient
-from wire.aws import aws_client
 
 EVERY_S = 5.0
 LOOK_S = 1.0

@@ -31,9 +31,9 @@ from locust import User, constant_pacing, events, task
 from locust.rpc import zmqrpc
 from urllib3.exceptions import HTTPError
 
-from harness.names import NameCache
 from loadgen.locked import lock
 from loadgen.shapes import BY_DAG, SHAPES, Shape
+from loadgen.wire.dns_cache import NameCache
 from loadgen.witness import WitnessClient
 
 CONFIG: dict[str, Any] = json.loads(Path(os.environ["DR_DRILL_LOAD"]).read_text())

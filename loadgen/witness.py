@@ -30,8 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.lines import LinesClient, serve_lines
 from loadgen.spool import SUFFIX, Room, Spool
+from loadgen.wire.jsonlines import LinesClient, serve_lines
 
 GATHER_S = 0.03
 """After a message the next one waits so long for company: a task's end is four records within a few

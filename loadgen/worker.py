@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.bounded import Unreadable, read_bytes
+from loadgen.wire.bounded import Unreadable, read_bytes
 
 CONFIG_MOST = 16 << 20
 """Bytes of a load's configuration; at full size it has some 20 KiB."""

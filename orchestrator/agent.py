@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+from loadgen.wire.http import http_client
+from loadgen.wire.listening import listen
+from loadgen.wire.threads import BoundedThreads
 from orchestrator.curated import CURATED, Surroundings
 from orchestrator.facts import Sources
 from orchestrator.kubernetes_region import KubernetesRegion
 from orchestrator.region_view import Duty, RegionView
-from wire.http import http_client
-from wire.listening import listen
-from wire.threads import BoundedThreads
 
 TURN_S = 2.0
 READY_PORT = 8081

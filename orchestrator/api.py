@@ -21,6 +21,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from loadgen.wire.asgi import BodyLimit
 from orchestrator import creation, metrics
 from orchestrator.access import AGENTS, REQUEST_ID, Access, TokenFirst
 from orchestrator.admission import Refused
@@ -31,7 +32,6 @@ from orchestrator.config import OrchestratorConfig
 from orchestrator.manifests import Variant, render
 from orchestrator.shapes import Readiness, cluster_shown, deployment_shown, page
 from orchestrator.store import Cluster, Deployment, FailoverRequest, Report, Store
-from wire.asgi import BodyLimit
 
 PREFIX = "/platform/v1beta1/organizations/{organization}"
 BODY_MOST = 1024 * 1024

@@ -13,7 +13,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel
 
-from wire.aws import aws_client
+from loadgen.wire.aws import aws_client
 
 WINDOW_S = 30.0
 """A lag that nobody has measured for so long is not known."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from kubernetes import client
 
+from loadgen.wire.kubernetes import kubernetes_client_at, kubernetes_client_of
 from orchestrator.drift import Key, key_of
 from orchestrator.manifests import FIELD_MANAGER, GRACE_S, STOP_S, Manifest
-from wire.kubernetes import kubernetes_client_at, kubernetes_client_of
 
 CONNECT_S, READ_S = 2.0, 10.0
 PARALLEL = 4

@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+from loadgen.wire.aws import aws_client
 from orchestrator.config import OrchestratorConfig, RegionConfig
 from orchestrator.kubernetes_region import KubernetesRegion
 from orchestrator.orders import Orders
-from wire.aws import aws_client
 
 ALIAS_TTL_S = 300
 """Of a Deployment's hostname, which is an alias for good; only the ingress record moves."""

@@ -11,13 +11,13 @@ import structlog
 import uvicorn
 from dbos import DBOS, DBOSConfig
 
+from loadgen.wire.asgi import server_config
+from loadgen.wire.listening import listen
 from orchestrator import changes, creation
 from orchestrator.api import build
 from orchestrator.config import InvalidConfig, OrchestratorConfig
 from orchestrator.durable import Context
 from orchestrator.store import Cluster, Store
-from wire.asgi import server_config
-from wire.listening import listen
 
 BAD_INPUT, BROKEN = 2, 4
 """Exit codes, as everywhere in this product."""

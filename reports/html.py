@@ -8,9 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import BaseModel
 
+from harness.common.quoting import visible
 from harness.measures.clocks import WAY_S
 from harness.measures.result import Result
-from harness.quoting import visible
 from reports import charts, views, words
 from reports.meanings import meanings
 

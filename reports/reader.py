@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.bounded import Unreadable, read_bytes
 from harness.measures.result import SCHEMA, Result
+from loadgen.wire.bounded import Unreadable, read_bytes
 
 FILE = "report.json"
 LARGEST = 256 << 20

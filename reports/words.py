@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from harness.durations import show_duration
+from harness.common.durations import show_duration
 from harness.measures.interval import Interval
 from harness.measures.result import Count, Loss
 from harness.measures.verdict import show

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness.interrupts import NUMBERS
+from harness.cli.interrupts import NUMBERS
 from harness.testing import Story
 
 

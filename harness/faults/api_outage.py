@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness.durations import Duration
+from harness.common.durations import Duration
 from harness.environments.base import Environment
 from harness.faults.base import FaultFailed, Parameters
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, model_validator
 
-from harness.durations import Duration, Rate
+from harness.common.durations import Duration, Rate
 from harness.environments.base import Environment
 from harness.faults.base import FaultFailed, Parameters
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from harness.common.quoting import shown
 from harness.environments.base import Environment
 from harness.faults.base import FaultFailed, Parameters
-from harness.quoting import shown
 
 _POINT = re.compile(r"[a-z][a-z-]{0,60}:(before|in|after)")
 

@@ -3,7 +3,7 @@
 Each proof is a function of the figures and of the checks in the journal, and says what its evidence is:
 **observed** (the database, the network, the servers' own logs, probes), or **the orchestrator's own word**, which
 shows what a system says of itself and no more, or both. A claim that a drill names and that nothing here covers is
-INCONCLUSIVE, and says so: naming is not proving. The numbers of a claim are in :mod:`harness.claims`.
+INCONCLUSIVE, and says so: naming is not proving. The numbers of a claim are in :mod:`harness.drill.claims`.
 
 It does **not** mean that a claim holds in general: only that this run, of this size, did not contradict it.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.claims import CLAIMS
-from harness.durations import show_duration
+from harness.common.durations import show_duration
+from harness.drill.claims import CLAIMS
 from harness.measures import fingerprint, rpo, sequence
 from harness.measures.figures import Figures
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS, Interval, slowest, worst

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.durations import show_duration
+from harness.common.durations import show_duration
 from harness.measures import rpo
 from harness.measures.conservation import STRANGE, STREAMS, total
 from harness.measures.figures import Figures

@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from harness.bounded import open_regular
 from harness.environments.base import Environment
 from harness.record import evidence as evidences
 from harness.record.events import EpochBegan, EvidenceStored, Gap, Recorded
 from harness.record.journal import Journal
 from harness.record.tables import Tables, parquet
+from loadgen.wire.bounded import open_regular
 
 PROMISED = ("witness", "links", "usage", "access", "held")
 """The tables that an environment's parts and looks leave; one that is missing at the end is a gap."""

@@ -28,8 +28,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.bounded import Unreadable, open_regular
 from harness.record.events import WORDS, Recorded
+from loadgen.wire.bounded import Unreadable, open_regular
 
 FILE = "journal.jsonl"
 FORMAT = 2

@@ -112,7 +112,8 @@ def _copy(tables: Tables, plot: Plot) -> Iterator[None]:
                " select * from main.held where d = $d and f <> 'row' limit $some", mine)
     # Of a site that is deaf nothing is heard.
     db.execute("create table planted.witness as (select * from main.witness where d = $d limit $some)"
-               " union all select * from main.witness where e = 'beat' and r is distinct from $deaf", mine | {"deaf": plot.deaf})
+               " union all select * from main.witness where e = 'beat' and r is distinct from $deaf",
+               mine | {"deaf": plot.deaf})
     since = _relapse(plot)
     db.execute("""
         create table planted.probes as select * from main.probes where d = $d and sent <= $since union all by name

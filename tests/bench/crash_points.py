@@ -29,13 +29,13 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from harness import looks
+from harness.drill.schema import LedgerSpec
+from harness.engine import checks as looks
+from harness.engine.fleet import Fleet
+from harness.engine.observers.databases import TABLE, database_name
 from harness.environments.embedded.environment import EmbeddedPair
 from harness.environments.embedded.layout import PairSettings
-from harness.fleet import Fleet
-from harness.observers.databases import TABLE, database_name
-from harness.orchestrators.base import Kind
-from harness.schema import LedgerSpec
+from harness.systems.base import Kind
 from tests.bench.machine import describe
 
 STEPS = {

@@ -18,13 +18,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from harness.drill.loader import load
+from harness.drill.schema import LedgerSpec
+from harness.engine.fleet import Fleet
+from harness.engine.observers.databases import TaskCounter
 from harness.environments.embedded.environment import EmbeddedPair
 from harness.environments.embedded.layout import PairSettings
 from harness.environments.embedded.usage import Meter, Use
-from harness.fleet import Fleet
-from harness.loader import load
-from harness.observers.databases import TaskCounter
-from harness.schema import LedgerSpec
 from loadgen.load import LocustUsers
 from tests.bench.machine import describe
 

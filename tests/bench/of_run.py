@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from harness.durations import show_duration
+from harness.common.durations import show_duration
 from harness.measures import evaluate
 from harness.measures.result import Result, Transition
 from harness.record import evidence, journal

@@ -66,7 +66,7 @@ def main() -> None:
             file = run.parent / "drill.yaml"
             file.write_text(drill_of(size))
             console.print(f"{size} Deployments: {run}")
-            subprocess.run([sys.executable, "-m", "harness.cli", "run", str(file),
+            subprocess.run([sys.executable, "-m", "harness.cli.main", "run", str(file),
                             "--output", str(run)], check=False)
             runs.append(run)
     table = Table("Deployments", "verdict", *FIGURES, box=None)

@@ -34,7 +34,7 @@ class Home:
         """Start the command; its output goes to a file."""
         with (self.path / "output.txt").open("a") as sink:
             return subprocess.Popen(
-                [sys.executable, "-m", "harness.cli", *arguments], cwd=self.path, text=True,
+                [sys.executable, "-m", "harness.cli.main", *arguments], cwd=self.path, text=True,
                 stdout=sink, stderr=subprocess.STDOUT,
                 env={**os.environ, "DR_DRILL_HOME": str(self.path)}, **options)
 

@@ -10,11 +10,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from harness.engine.fleet import Fleet
 from harness.environments.embedded.environment import EmbeddedPair
 from harness.environments.embedded.layout import PairSettings
 from harness.environments.embedded.ownership import Ownership
-from harness.fleet import Fleet
-from harness.orchestrators.base import OrchestratorFailed
+from harness.systems.base import OrchestratorFailed
 from tests.e2e.conftest import Home, psql, until
 
 pytestmark = pytest.mark.e2e

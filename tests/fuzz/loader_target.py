@@ -6,11 +6,11 @@ import re
 import time
 from pathlib import Path
 
-from harness import planning
-from harness.loader import InvalidDrill, LoadedDrill, parse_bytes
-from harness.plain_yaml import FAULTS_MOST
-from harness.quoting import INVISIBLE
-from harness.sizing import Machine
+from harness.cli import planning
+from harness.common.quoting import INVISIBLE
+from harness.drill.loader import InvalidDrill, LoadedDrill, parse_bytes
+from harness.drill.plain_yaml import FAULTS_MOST
+from harness.engine.sizing import Machine
 
 SLOWEST_S = 1.0
 """Of CPU time: a busy machine is no fault of the loader's."""

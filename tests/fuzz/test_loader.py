@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.loader import InvalidDrill, LoadedDrill
+from harness.drill.loader import InvalidDrill, LoadedDrill
 from tests.fuzz.loader_target import Wrong, check
 from tests.fuzz.mutations import mutate
 from tests.fuzz.seeds import seeds
@@ -44,6 +44,6 @@ def test_any_drill_file_with_some_changes_does(data: bytes, seed: int, times: in
 
 
 def test_the_check_itself_finds_a_message_in_a_librarys_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.wording._mismatch", lambda *_: "Input should be a valid tuple")
+    monkeypatch.setattr("harness.drill.wording._mismatch", lambda *_: "Input should be a valid tuple")
     with pytest.raises(Wrong, match="not in the user's words"):
         check(b"apiVersion: dr-drill/v1\nkind: Drill\nmetadata: {name: x}\nphases: 5\n")

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from harness.environments.embedded.addresses import WITNESS, BlockLease, Site
-from harness.lines import serve_lines
 from loadgen.spool import Room
+from loadgen.wire.jsonlines import serve_lines
 from loadgen.witness import Witness, WitnessClient
-from tests.harness.embedded.conftest import until
+from tests.harness.environments.embedded.conftest import until
 
 
 class Place:

@@ -7,8 +7,8 @@ import pytest
 
 from harness.environments.embedded.postgres import PostgresMember
 from loadgen.ledger import Ledger
-from tests.harness.observers.conftest import PASSWORD
-from tests.harness.observers.conftest import server as server
+from tests.harness.engine.observers.conftest import PASSWORD
+from tests.harness.engine.observers.conftest import server as server
 from tests.loadgen.conftest import Told
 
 pytestmark = pytest.mark.real

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.harness.embedded.conftest import until
+from tests.harness.environments.embedded.conftest import until
 from tests.loadgen.conftest import Place
 
 PROCESS = """

@@ -11,7 +11,7 @@ import pytest
 
 from loadgen.spool import Room
 from loadgen.witness import Heard, Witness, WitnessClient
-from tests.harness.embedded.conftest import until
+from tests.harness.environments.embedded.conftest import until
 from tests.loadgen.conftest import Place
 
 

@@ -8,7 +8,7 @@ from kubernetes import client, config
 
 from orchestrator.kubernetes_region import KubernetesRegion
 from orchestrator.manifests import STOP_S
-from tests.harness.embedded.conftest import block, kubeconfig, sites, until
+from tests.harness.environments.embedded.conftest import block, kubeconfig, sites, until
 
 __all__ = ["block", "kubeconfig", "sites"]
 

@@ -77,7 +77,7 @@ class Run:
         """Start the command; what it prints goes to a file."""
         with self.log.open("ab") as sink:
             return subprocess.Popen(
-                [sys.executable, "-m", "harness.cli", *arguments], cwd=ROOT, stdout=sink, stderr=sink,
+                [sys.executable, "-m", "harness.cli.main", *arguments], cwd=ROOT, stdout=sink, stderr=sink,
                 start_new_session=True, env={**os.environ, "DR_DRILL_HOME": str(self.home)})
 
     def follow(self) -> str:

@@ -27,8 +27,8 @@ from harness.environments.embedded.addresses import (
 from harness.environments.embedded.layout import ROLES, PairSettings, environments_root
 from harness.environments.embedded.postgres import log_of
 from harness.environments.embedded.timelines import Timeline, timelines
-from wire.aws import aws_client
-from wire.kubernetes import kubernetes_client_of
+from loadgen.wire.aws import aws_client
+from loadgen.wire.kubernetes import kubernetes_client_of
 
 DOMAIN = "dr-drill.test"
 SIMULATED = (

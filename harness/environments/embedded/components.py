@@ -23,7 +23,7 @@ from harness.environments.embedded.node.agent import WARM_CONDITION
 from harness.environments.embedded.ownership import Ownership
 from harness.environments.embedded.private import make_directory, read_private, write_atomically, write_private
 from harness.environments.embedded.processes import Component, last_lines, process_options, spawn
-from wire.http import http_client
+from loadgen.wire.http import http_client
 
 READY_TIMEOUT = 90.0
 """Importing Airflow is the slowest start; on a busy machine it takes half a minute."""

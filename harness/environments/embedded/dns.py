@@ -19,8 +19,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from dnslib import CNAME, QTYPE, RCODE, RR, A, DNSRecord
 from dnslib.server import BaseResolver, DNSHandler, DNSServer, TCPServer
 
-from wire.aws import aws_client
-from wire.threads import BoundedThreads
+from loadgen.wire.aws import aws_client
+from loadgen.wire.threads import BoundedThreads
 
 REFRESH = 0.25
 """Seconds between two copies of the zone; Route 53 itself takes up to a minute to propagate."""

@@ -49,7 +49,7 @@ from harness.environments.embedded.private import make_directory, write_private
 from harness.environments.embedded.processes import inherited, reap
 from harness.environments.embedded.site import SiteConfig
 from harness.environments.embedded.state import STARTING, UP, EnvironmentState
-from harness.lines import LinesClient
+from loadgen.wire.jsonlines import LinesClient
 
 SOCKET_PATH_MOST = 107
 """Bytes of the path of a Unix socket; see ``unix(7)``."""

@@ -5,7 +5,7 @@ server that is only just being started, could be stood in for: whoever listens i
 of all who call it, and can pass them on. So each address has a socket that is bound to it and does not listen: a caller
 is refused, as it would be anyway, and nobody else can listen there.
 
-Servers of ours share the address with its hold (:mod:`wire.listening`); those of pods are held by their node. PostgreSQL cannot say that it does. Its hold
+Servers of ours share the address with its hold (:mod:`loadgen.wire.listening`); those of pods are held by their node. PostgreSQL cannot say that it does. Its hold
 steps aside (:func:`stepping_aside`) for the moment in which PostgreSQL begins to listen; then, and only then, another
 could be faster.
 """
@@ -30,7 +30,7 @@ from harness.environments.embedded.addresses import (
     Service,
     Site,
 )
-from wire.listening import hold
+from loadgen.wire.listening import hold
 
 REGIONS = (Site.PRIMARY, Site.SECONDARY)
 HELD = (*((Site.OUTSIDE, service) for service in (WITNESS, ORCHESTRATOR, LINKS, GLOBAL_AWS)),

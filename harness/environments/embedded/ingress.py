@@ -19,8 +19,8 @@ from harness.environments.embedded.addresses import INGRESS
 from harness.environments.embedded.kube.client import KubeClient
 from harness.environments.embedded.kube.selectors import selects
 from harness.environments.embedded.site import SiteConfig
-from wire.listening import listen
-from wire.streams import Doorstep
+from loadgen.wire.listening import listen
+from loadgen.wire.streams import Doorstep
 
 Object = dict[str, Any]
 HEAD_MOST = 64 * 1024

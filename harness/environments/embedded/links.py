@@ -42,7 +42,7 @@ from harness.environments.embedded.addresses import (
     Site,
 )
 from harness.environments.embedded.connection import Connection, Quality
-from harness.lines import serve_lines
+from loadgen.wire.jsonlines import serve_lines
 
 BUFFER = 128 * 1024
 """Socket buffers are kept small: what sits in them is neither here nor there when a link fails."""

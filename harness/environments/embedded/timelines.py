@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.bounded import Unreadable, open_regular
+from loadgen.wire.bounded import Unreadable, open_regular
 
 LINE_PREFIX = "%n "
 """PostgreSQL's ``log_line_prefix``: seconds since the epoch, with milliseconds."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.claims import CLAIMS
+from harness.drill.claims import CLAIMS
 from harness.measures.proofs import OBSERVED, PARTLY, PROOFS, WORD
 from harness.measures.result import Claim
 from harness.testing import STEPS, Story, fact, held

@@ -9,7 +9,7 @@ from typing import Any
 from moto.cloudwatch.models import CloudWatchBackend, cloudwatch_backends
 from moto.core import DEFAULT_ACCOUNT_ID
 
-from harness.environments.embedded.aws.reign import Reign
+from harness.environments.embedded.aws.global_cluster import Reign
 from harness.environments.embedded.aws.replication import Replicator
 
 EVERY_S = 2.0

@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.environments.embedded.aws.reign import GlobalState, RdsError, Reign
+from harness.environments.embedded.aws.global_cluster import GlobalState, RdsError, Reign
 from harness.environments.embedded.postgres import Mode, PostgresError, PostgresMember
 
 ENGINE = "aurora-postgresql"

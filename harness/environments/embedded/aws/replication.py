@@ -23,7 +23,7 @@ from moto.core import DEFAULT_ACCOUNT_ID
 from moto.s3.models import FakeKey, S3Backend, s3_backends
 
 from harness.environments.embedded.aws.wal import WriteAheadLog
-from wire.http import http_client
+from loadgen.wire.http import http_client
 
 RETRY_FIRST, RETRY_MOST = 0.2, 2.0
 WORKERS = 2

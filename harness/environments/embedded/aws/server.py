@@ -29,15 +29,15 @@ from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from harness.environments.embedded.addresses import AWS, GLOBAL_AWS, POSTGRES, Site
 from harness.environments.embedded.aws import metrics
+from harness.environments.embedded.aws.global_cluster import RdsError
 from harness.environments.embedded.aws.rds import RegionalRds
-from harness.environments.embedded.aws.reign import RdsError
 from harness.environments.embedded.aws.replication import REPLICA_PATH, Replicator
 from harness.environments.embedded.aws.wal import WriteAheadLog, replayed_environ
 from harness.environments.embedded.postgres import DIRECTORY, PostgresMember
 from harness.environments.embedded.principals import principal
 from harness.environments.embedded.site import SiteConfig
-from wire.listening import listen
-from wire.threads import BoundedThreads
+from loadgen.wire.listening import listen
+from loadgen.wire.threads import BoundedThreads
 
 Respond = Callable[..., Any]
 READING_VERBS = ("Describe", "List", "Get", "Head")

@@ -34,9 +34,9 @@ from harness.environments.embedded.kube.store import Store, encode_secret, now
 from harness.environments.embedded.kube.tables import table
 from harness.environments.embedded.principals import principal
 from harness.environments.embedded.site import SiteConfig
-from wire.asgi import BodyLimit, server_config
-from wire.http import async_http_client
-from wire.listening import listen
+from loadgen.wire.asgi import BodyLimit, server_config
+from loadgen.wire.http import async_http_client
+from loadgen.wire.listening import listen
 
 Object = dict[str, Any]
 WATCH_SECONDS = 300.0

@@ -27,7 +27,7 @@ from harness.environments.embedded.node.running import RunningPod, WarmProcess
 from harness.environments.embedded.node.zygote import KEPT
 from harness.environments.embedded.processes import PODS_SCORE, offer_to_kernel
 from harness.environments.embedded.site import SiteConfig
-from wire.listening import hold
+from loadgen.wire.listening import hold
 
 Object = dict[str, Any]
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 10.0

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 
 from harness.environments.embedded.private import write_private
-from wire.asgi import BodyLimit, server_config
-from wire.listening import listen
+from loadgen.wire.asgi import BodyLimit, server_config
+from loadgen.wire.listening import listen
 
 API_THREADS = 4
 BODY_MOST = 16 * 1024 * 1024

@@ -7,8 +7,8 @@ import hmac
 from pathlib import Path
 
 from harness.environments.embedded.addresses import KUBELET
-from wire.listening import listen
-from wire.streams import Doorstep
+from loadgen.wire.listening import listen
+from loadgen.wire.streams import Doorstep
 
 HEAD_MOST = 16 * 1024
 ANSWER_S = 30.0

@@ -37,8 +37,8 @@ from harness.environments.embedded.addresses import Service
 from harness.environments.embedded.postgres import DIRECTORY, Mode, PostgresMember
 from harness.environments.embedded.private import write_private
 from harness.environments.embedded.site import SiteConfig
-from wire.aws import aws_client
-from wire.http import async_http_client
+from loadgen.wire.aws import aws_client
+from loadgen.wire.http import async_http_client
 
 WARM_POSTGRES = Service("warm-postgres", 20, 5432)
 WARM_SETTINGS = {

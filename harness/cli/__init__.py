@@ -1,0 +1,1 @@
+"""The commands of ``drill``: one a file. Signals, exit codes and printing live here and nowhere else."""

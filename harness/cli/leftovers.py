@@ -1,0 +1,153 @@
+"""Environments that are on this machine, shown and removed: what ``drill status`` and ``drill down`` do.
+
+Whoever made them may be dead, killed in the middle of anything, and what they wrote may be half written or gone. So
+nothing here depends on what an environment says of itself, and one that is damaged keeps no other from being removed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from harness.cli.interrupts import Interrupts
+from harness.cli.terminal import Terminal, say
+from harness.common.durations import show_duration
+from harness.common.teardown import Failed, Teardown
+from harness.engine.salvage import Salvage
+from harness.environments.base import EnvironmentFailed
+from harness.environments.embedded.environment import EmbeddedPair
+from harness.environments.embedded.ownership import Lock, Ownership, environments, held
+from harness.environments.embedded.removal import remove as remove_parts
+from harness.environments.embedded.state import EnvironmentState
+from harness.measures import ExitCode
+
+PROCESSES, EVIDENCE, PARTS = "its processes", "its run's evidence", "what is left of it"
+RECORD, REPORT, LOCK = "its run's record", "its run's report", "its lock"
+"""The steps of a removal, as they are called when they fail."""
+
+
+def down(identifier: str | None, everything: bool, interrupts: Interrupts) -> int:
+    """Remove environments; the exit code."""
+    console = Terminal()
+    try:
+        found = environments()
+    except (OSError, EnvironmentFailed) as error:
+        say(console, str(error), "red")
+        return ExitCode.BROKEN
+    chosen = [directory for directory in found if identifier in (None, directory.name)]
+    if identifier is not None and not chosen:
+        say(console, f"there is no environment {identifier} (drill status)", "red")
+        return ExitCode.BAD_INPUT
+    failed = False
+    for directory in chosen:
+        # What was begun is done, and then a signal is heeded.
+        with interrupts.held():
+            failed |= not _down(console, directory, also_living=everything or identifier is not None)
+    if not chosen:
+        say(console, "nothing to remove")
+    return ExitCode.BROKEN if failed else ExitCode.PASS
+
+
+def _down(console: Terminal, directory: Path, *, also_living: bool) -> bool:
+    """Remove one environment, and say what became of it; False: something of it is left that should not be."""
+    try:
+        lock = Lock(directory)
+        if not lock.take() and not also_living:
+            say(console, f"{directory.name}: its drill is running; left alone")
+            return True
+        count, failed = remove(directory, lock)
+    except Exception as error:
+        say(console, f"{directory.name}: could not be removed: {error}", "red")
+        return False
+    for step in failed:
+        say(console, f"{directory.name}: {step.what}: {step.error}", "red")
+    if not _of(failed, PARTS, LOCK):
+        say(console, f"{directory.name}: removed ({count} processes)")
+    return not failed
+
+
+def remove(directory: Path, lock: Lock) -> tuple[int, list[Failed]]:
+    """Remove an environment whoever made it: how many processes it still had, and what could not be done.
+
+    What its run measured so far is first brought to safety in the run's directory. ``lock`` is the environment's,
+    taken unless a living harness has it.
+    """
+    ownership = Ownership.of(directory)
+    salvage = Salvage(directory)
+    killed = 0
+    failed: list[Failed] = []
+
+    def kill() -> None:
+        nonlocal killed
+        killed = ownership.kill()
+
+    def let_go() -> None:
+        if _of(failed, PARTS):
+            lock.release()
+        else:
+            lock.remove()
+
+    teardown = Teardown(failed.append)
+    teardown.push(LOCK, let_go)
+    teardown.push(REPORT, salvage.report)
+    teardown.push(RECORD, lambda: salvage.end(_of(failed, EVIDENCE), _of(failed, PARTS)))
+    teardown.push(PARTS, lambda: remove_parts(ownership))
+    teardown.push(EVIDENCE, salvage.collect)
+    teardown.push(PROCESSES, kill)
+    teardown.run()
+    return killed, failed
+
+
+def _of(failed: Sequence[Failed], *steps: str) -> list[Failed]:
+    return [step for step in failed if step.what in steps]
+
+
+def status() -> int:
+    """Print the environments on this machine; the exit code."""
+    console = Terminal()
+    table = Table("environment", "state", "harness", "processes", "age", box=None)
+    try:
+        found = environments()
+    except (OSError, EnvironmentFailed) as error:
+        say(console, str(error), "red")
+        return ExitCode.BROKEN
+    for directory in found:
+        state = EnvironmentState.load(directory)
+        age = "unknown" if state.since is None else show_duration(max(0.0, time.time() - state.since))
+        table.add_row(*(Text(cell) for cell in (
+            directory.name, state.state, "running" if held(directory) else "gone",
+            str(len(Ownership.of(directory).processes())), age)))
+    if table.row_count:
+        console.print(table)
+    else:
+        say(console, "no environments")
+    return ExitCode.PASS
+
+
+def watch(identifier: str | None, *, once: bool) -> int:
+    """Show an environment's orchestrator; the exit code."""
+    import httpx
+
+    from harness.systems.astro.view import watch as show
+
+    console = Terminal()
+    try:
+        found = [directory for directory in environments() if identifier in (None, directory.name)]
+    except (OSError, EnvironmentFailed) as error:
+        say(console, str(error), "red")
+        return ExitCode.BROKEN
+    if len(found) != 1:
+        say(console, "name one of the environments (drill status): "
+            + (", ".join(directory.name for directory in found) or "there is none"), "red")
+        return ExitCode.BAD_INPUT
+    try:
+        pair = EmbeddedPair.found(found[0])
+        return show(console, pair.orchestrator_url, pair.organization_id, pair.cluster_id,
+                    pair.secret("read_token"), once=once)
+    except (EnvironmentFailed, httpx.HTTPError) as error:
+        say(console, f"{found[0].name}: its orchestrator does not answer: {error}", "red")
+        return ExitCode.BROKEN

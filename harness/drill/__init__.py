@@ -1,0 +1,1 @@
+"""What a drill file is: its schema, its loader, and the catalogue of claims."""

@@ -1,0 +1,1 @@
+"""Astro: the managed Airflow platform whose cross-region disaster recovery is drilled."""
