@@ -7,7 +7,6 @@ import random
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
 
 from harness.common.teardown import Teardown
 from harness.drill.loader import LoadedDrill
@@ -16,6 +15,7 @@ from harness.engine.interruption import Interruption
 from harness.engine.observers.databases import Sampler
 from harness.engine.observers.probes import Probes
 from harness.engine.progress import Progress
+from harness.engine.standing import Standing
 from harness.environments.base import Environment, EnvironmentFailed
 from harness.record.events import Check, LoadStarted, LoadStopped
 from harness.record.journal import Journal
@@ -36,7 +36,7 @@ class PhaseFailed(Exception):
     """A phase ended in a way that fails the drill (the failover was refused, say)."""
 
 
-class Stage:
+class DrillContext:
     """One drill under way: its environment, its observers, and what has happened so far."""
 
     def __init__(self, loaded: LoadedDrill, environment: Environment, journal: Journal, progress: Progress,
@@ -55,8 +55,10 @@ class Stage:
         """When the outage began that has not been settled yet (wall-clock seconds)."""
         self.t_moved: float | None = None
         """When the orchestrator had finished its last move (wall-clock seconds)."""
-        self.undo: list[dict[str, Any]] = []
-        """How to take back what is broken, the latest last."""
+        self.standing: list[Standing] = []
+        """The faults that stand, and how to take each back, the latest last."""
+        self.pushed_image = ""
+        """The object that was pushed last while a region was away."""
         self.snapshots = 0
         self.probes: Probes | None = None
         self.load: LocustUsers | None = None

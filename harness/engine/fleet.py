@@ -6,7 +6,6 @@ import base64
 import json
 import re
 import secrets
-import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,19 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from botocore.exceptions import BotoCoreError, ClientError
 from kubernetes import client as kubernetes_client
-from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
 from harness.common.masking import MASK, Variables, looks_secret
 from harness.drill.schema import LedgerSpec
 from harness.engine.observers.probes import Target
-from harness.engine.observers.seeds import NAME as SEED
-from harness.engine.observers.seeds import seeds, unlike
+from harness.engine.observers.seeds import seeds
 from harness.engine.observers.settings import neutral, site_names
 from harness.engine.observers.tokens import Tokens
-from harness.environments.base import Environment
+from harness.environments.base import Environment, other_role
 from harness.record.tables import Tables
 from harness.systems.astro.driver import AstroOrchestrator
 from harness.systems.base import FleetMember, OrchestratorFailed
@@ -35,12 +30,8 @@ from loadgen.load import apply_ledger
 from loadgen.wire.http import http_client
 from loadgen.wire.jsonlines import LinesClient
 
-LOOK_TIMEOUT_S = 60.0
 LOCUST_PORT = 5557
-LOGS_READ_MOST = 16
-"""Deployments whose API server is made to read a task log: it needs an S3 client of its own for it, 30 MB.
-That every log is in the bucket is looked at for all of them (XR-06)."""
-LOOKS_AT_ONCE = 4
+AT_ONCE = 4
 MD5 = re.compile("[0-9a-f]{32}")
 SETTINGS, SECRETS = "airflow-settings", "airflow-secrets"
 """The ConfigMap and the Secret of a Deployment's Airflow."""
@@ -53,7 +44,7 @@ class Fleet:
         self._environment = environment
         self._names = [f"team-{index:02d}" for index in range(size)]
         self._passwords: dict[str, str] = {}
-        self._tokens = Tokens()
+        self.tokens = Tokens()
         self._variables = Variables()
         self.digest_key = secrets.token_hex(16)
         """Goes into the digests of what may be secret, so that nobody can try guesses against the evidence. It is never
@@ -157,12 +148,12 @@ class Fleet:
             OrchestratorFailed: naming the Deployment whose API did not take it.
         """
         base = f"http://{self._environment.public_address('primary')}:{self._environment.ingress_port}"
-        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda member: self._start_canary(base, member), self.members))
 
     def _start_canary(self, base: str, member: FleetMember) -> None:
         try:
-            with self._api(base, member) as api:
+            with self.api(base, member) as api:
                 api.patch("/api/v2/dags/canary", json={"is_paused": False}).raise_for_status()
         except (httpx.HTTPError, KeyError, ValueError) as error:
             raise OrchestratorFailed(f"{member.name} did not start its canary: {error!r}") from error
@@ -174,13 +165,13 @@ class Fleet:
             OrchestratorFailed: naming the Deployment whose API did not take it.
         """
         base = f"http://{self._environment.public_address('primary')}:{self._environment.ingress_port}"
-        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda member: self._seed_one(base, member), self.members))
 
     def _seed_one(self, base: str, member: FleetMember) -> None:
         try:
-            with self._api(base, member) as api:
-                self._tokens.keep(member.name, api.headers["authorization"].removeprefix("Bearer "))
+            with self.api(base, member) as api:
+                self.tokens.keep(member.name, api.headers["authorization"].removeprefix("Bearer "))
                 for kind, seed in seeds(member.name).items():
                     answer = api.post(f"/api/v2/{kind}", json=seed)
                     if answer.is_error:
@@ -191,7 +182,7 @@ class Fleet:
                 f"{member.name} did not take what the observer puts into it: {error!r}") from error
 
     @contextmanager
-    def _api(self, base: str, member: FleetMember) -> Iterator[httpx.Client]:
+    def api(self, base: str, member: FleetMember) -> Iterator[httpx.Client]:
         """A client of a Deployment's REST API, logged in."""
         # Plain HTTP: not to verify saves each client the TLS context that it would never use.
         with http_client(base_url=base, timeout=15, headers={"host": member.hostname},
@@ -201,107 +192,7 @@ class Fleet:
             api.headers["authorization"] = f"Bearer {token}"
             yield api
 
-    # -- looks ------------------------------------------------------------------------------
-
-    def standby_is_headless(self, role: str) -> tuple[bool, str]:
-        """Whether a region's database refuses connections while it replicates."""
-        import psycopg
-
-        access = self._environment.database(role)
-        writer = _other(role)
-        lag = dict(self._environment.replication_lag(writer))
-        try:
-            psycopg.connect(access.conninfo).close()
-        except psycopg.Error as error:
-            refused = str(error).strip().splitlines()[-1]
-            return lag.get("state") == "streaming", f"refuses connections ({refused}); {lag}"
-        return False, "the standby database accepts connections"
-
-    def standby_runs_no_airflow(self, role: str) -> tuple[bool, str]:
-        """Whether a region runs no Airflow pod."""
-        core = kubernetes_client.CoreV1Api(self._environment.kubernetes(role))
-        pods = core.list_pod_for_all_namespaces(
-            label_selector="app.kubernetes.io/part-of=airflow").items
-        return not pods, f"{len(pods)} Airflow pods in the standby region"
-
-    def identity_kept(self, role: str) -> tuple[bool, str]:
-        """Whether cluster and Deployments are who they were, and their names lead to ``role``."""
-        now = {d.id: d for d in self.orchestrator.deployments()}
-        wanted = self._environment.public_address(role)
-        for before in self.members:
-            after = now.get(before.id)
-            if after is None or (after.name, after.namespace, after.hostname) != (
-                    before.name, before.namespace, before.hostname):
-                return False, f"Deployment {before.name} is not the same any more: {after}"
-            address, _ = self._environment.resolve(before.hostname)
-            if address != wanted:
-                return False, f"{before.hostname} points at {address}, not at {wanted}"
-        return True, (f"{len(self.members)} Deployments kept ID, name, namespace and hostname; "
-                      f"all hostnames lead to {self._environment.region_name(role)}")
-
-    def carried_over(self, role: str) -> tuple[bool, str]:
-        """Whether variables, connections, pools, Dag run history and task logs are readable there."""
-        base = f"http://{self._environment.public_address(role)}:{self._environment.ingress_port}"
-        every = -(-len(self.members) // LOGS_READ_MOST)
-        logs_of = {member.name for member in self.members[::every]}
-        with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
-            found = pool.map(lambda member: self._missing_patiently(
-                base, member, log=member.name in logs_of), self.members)
-            for member, missing in zip(self.members, found, strict=True):
-                if missing:
-                    return False, f"{member.name}: {missing}"
-        return True, (f"variable, connection, pool and Dag run history of each of {len(self.members)} "
-                      f"Deployments and a task log of {len(logs_of)} of them are readable")
-
-    def _missing_patiently(self, base: str, member: FleetMember, *, log: bool) -> str:
-        """What is missing; a Deployment that does not answer at all is asked again for a while."""
-        deadline = time.monotonic() + LOOK_TIMEOUT_S
-        while True:
-            try:
-                with self._api(base, member) as api:
-                    return self._missing(api, member) or (self._log_missing(api) if log else "")
-            except (httpx.HTTPError, KeyError, ValueError) as error:
-                if time.monotonic() > deadline:
-                    return f"no usable answer within {LOOK_TIMEOUT_S:.0f} s: {error!r}"
-            time.sleep(0.5)
-
-    def _missing(self, api: httpx.Client, member: FleetMember) -> str:
-        for kind, seed in seeds(member.name).items():
-            found = api.get(f"/api/v2/{kind}/{SEED}").raise_for_status().json()
-            if wrong := unlike(seed, found):
-                return f"of its {kind}, {SEED} reads {wrong}"
-        if strange := self._tokens.wrong(api, member.name):
-            return strange
-        return "" if _oldest_canary(api) else "no canary run from before"
-
-    def _log_missing(self, api: httpx.Client) -> str:
-        first = _oldest_canary(api)[0]
-        log = api.get(f"/api/v2/dags/canary/dagRuns/{first['dag_run_id']}/taskInstances/"
-                      f"{first['task_id']}/logs/{first['try_number']}", params={"full_content": True})
-        if "synthetic task" not in log.text:
-            return f"the log of {first['dag_run_id']} is not readable: {log.text[:200]}"
-        return ""
-
-    def follows(self, active: str) -> bool:
-        """Whether the other region replicates from the active one, headless, and runs no Airflow."""
-        other = _other(active)
-        lag = dict(self._environment.replication_lag(active))
-        behind = lag.get("lag_bytes")
-        if lag.get("state") != "streaming" or behind is None or behind > 1024 * 1024:
-            return False
-        if self.orchestrator.cluster().raw["healthStatus"]["value"] != "HEALTHY":
-            return False
-        if any(self._environment.pending_objects(role)["OperationsPendingReplication"] != 0
-               for role in (active, other)):
-            return False
-        try:
-            # The orchestrator's clean-up removes the follower's compute; until it has, the follower
-            # is about to be restarted.
-            if self._environment.aws(other, "rds").describe_db_instances()["DBInstances"]:
-                return False
-            return self.standby_runs_no_airflow(other)[0]
-        except (BotoCoreError, ClientError, ApiException, HTTPError):
-            return False  # a region that comes back answers part by part
+    # -- what a snapshot holds ------------------------------------------------------------------
 
     def append_object_keys(self, path: Path, role: str) -> None:
         """Add the active region's task logs and images, with their content, to a snapshot file."""
@@ -322,7 +213,7 @@ class Fleet:
             urllib3.exceptions.HTTPError: when it does not answer.
         """
         core = kubernetes_client.CoreV1Api(self._environment.kubernetes(role))
-        here, there = (site_names(self._environment, each) for each in (role, _other(role)))
+        here, there = (site_names(self._environment, each) for each in (role, other_role(role)))
         without_names, of = neutral(here, there), {member.namespace: member.name for member in self.members}
         public: Any = core.list_config_map_for_all_namespaces(field_selector=f"metadata.name={SETTINGS}")
         secret: Any = core.list_secret_for_all_namespaces(field_selector=f"metadata.name={SECRETS}")
@@ -338,21 +229,11 @@ class Fleet:
                                            "c": content((self.digest_key + without_names(value)).encode())}) + "\n")
 
 
-def _other(role: str) -> str:
-    return "primary" if role == "secondary" else "secondary"
-
-
 def _content_of(etag: str) -> int | None:
     """The content of an object by its ETag; None for one in several parts, whose ETag is of something else."""
     digest = etag.strip('"')
     return int(digest[:DIGITS], 16) if MD5.fullmatch(digest) else None
 
-
-def _oldest_canary(api: httpx.Client) -> list[dict[str, Any]]:
-    """The first canary task that succeeded, if there is one."""
-    found = api.get("/api/v2/dags/canary/dagRuns/~/taskInstances?state=success"
-                    "&order_by=start_date&limit=1").raise_for_status().json()
-    return list(found["task_instances"])
 
 
 def _objects(s3: Any, bucket: str) -> Iterable[tuple[str, str]]:

@@ -19,8 +19,9 @@ from typing import Any
 from harness.common.teardown import Failed, Teardown, in_words
 from harness.drill.loader import LoadedDrill
 from harness.drill.schema import Phase, SettlePhase
-from harness.engine import checks as looks
-from harness.engine.context import SLOW_POLL_S, Aborted, PhaseFailed, Stage
+from harness.engine import checks
+from harness.engine.checks import Moment
+from harness.engine.context import SLOW_POLL_S, Aborted, DrillContext, PhaseFailed
 from harness.engine.fleet import Fleet
 from harness.engine.interruption import UNINTERRUPTED, Interruption
 from harness.engine.observers.databases import Sampler, TaskCounter
@@ -78,7 +79,7 @@ class Runner:
             self.phases.append(Phase(settle=SettlePhase()))
         self.journal = journal
         self.teardown = Teardown(self._step_failed)
-        self.stage = Stage(loaded, environment, journal, progress, seed, workers, self.teardown, interruption)
+        self.context = DrillContext(loaded, environment, journal, progress, seed, workers, self.teardown, interruption)
         self.aborted = False
         """Whether it was stopped from outside."""
         self._unwritten: list[Recorded] = []
@@ -97,7 +98,7 @@ class Runner:
         except BaseException as error:
             self._stopped_by(error)
         finally:
-            self.stage.phase = "down"
+            self.context.phase = "down"
             self.teardown.run()
 
     def _stopped_by(self, error: BaseException) -> None:
@@ -132,7 +133,7 @@ class Runner:
             run_id=self.run_id, rpo_bound_s=spec.environment.rpo_bound,
             drill={"name": spec.metadata.name, "title": fleet.variables.mask(spec.metadata.title),
                    "sha256": self.loaded.sha256, "file": str(self.loaded.path)},
-            text=fleet.variables.mask_file(self.loaded.text), seed=self.stage.seed, proves=list(spec.metadata.proves),
+            text=fleet.variables.mask_file(self.loaded.text), seed=self.context.seed, proves=list(spec.metadata.proves),
             targets=spec.targets.model_dump(by_alias=True, exclude_none=True),
             concurrent_tasks=fleet.concurrent_tasks, probe_interval_s=spec.probes.interval,
             canary_interval_s=fleet.canary,
@@ -159,9 +160,9 @@ class Runner:
 
     def _launch(self, began: float) -> None:
         """Create the fleet, and begin to observe it once it is up; ``began``: monotonic seconds."""
-        fleet = self.stage.launched = Fleet(self.environment, self.drill.fleet.deployments)
+        fleet = self.context.launched = Fleet(self.environment, self.drill.fleet.deployments)
         fleet.create(self.drill.fleet.variables)
-        self.stage.wait(fleet.healthy, FLEET_TIMEOUT_S, lambda: PhaseFailed(
+        self.context.wait(fleet.healthy, FLEET_TIMEOUT_S, lambda: PhaseFailed(
             f"Deployments did not come up: {', '.join(fleet.missing())}"), poll=SLOW_POLL_S)
         fleet.describe()
         fleet.seed()
@@ -177,41 +178,36 @@ class Runner:
         self._observe(fleet)
 
     def _observe(self, fleet: Fleet) -> None:
-        stage, prober = self.stage, self.environment.directory / "sites" / "prober"
+        context, prober = self.context, self.environment.directory / "sites" / "prober"
         fleet.start_ledger(self.drill.fleet.ledger)
         fleet.start_canaries()
-        stage.probes = Probes(
+        context.probes = Probes(
             self.journal, fleet.probe_targets(), interval=self.drill.probes.interval,
             port=self.environment.ingress_port, dns=self.environment.dns_address(),
             log=self.environment.logs / "prober.log",
             options=self.environment.process_options(prober))
-        self.teardown.push("the probes", stage.probes.stop)
-        stage.probes.start()
-        stage.sampling = Sampler(
+        self.teardown.push("the probes", context.probes.stop)
+        context.probes.start()
+        context.sampling = Sampler(
             self.journal,
             TaskCounter([d.name for d in fleet.members],
-                        lambda name: self.environment.database(stage.active, name)),
+                        lambda name: self.environment.database(context.active, name)),
             interval=SAMPLE_INTERVAL_S * max(1.0, len(fleet.members) / SAMPLED_A_SECOND),
-            lag=lambda: dict(self.environment.replication_lag(stage.active)),
+            lag=lambda: dict(self.environment.replication_lag(context.active)),
             witness=fleet.witness_counts)
-        self.teardown.push("the samples", stage.sampling.stop)
-        stage.sampling.start()
-        stage.look("headless", *fleet.standby_is_headless("secondary"))
-        stage.look("standby-empty", *looks.curated_only(self.environment, "secondary"))
-        stage.look("one-cluster", *looks.one_cluster(fleet, self.environment))
-        stage.look("variants", *looks.variants(fleet, self.environment, "primary"))
-        stage.look("observed", *looks.observed(fleet, self.environment))
-        stage.look("manual-work", *looks.manual_work_listed(fleet, self.environment))
+        self.teardown.push("the samples", context.sampling.stop)
+        context.sampling.start()
+        checks.run(context, Moment.UP)
 
     # -- phases ---------------------------------------------------------------------------
 
     def _run_phase(self, index: int, kind: str, spec: Any) -> None:
-        self.stage.phase = kind
+        self.context.phase = kind
         began = time.monotonic()
-        self.stage.last = index == len(self.phases) - 1
+        self.context.last = index == len(self.phases) - 1
         self.journal.append(PhaseStarted(index=index, phase=kind), durable=True)
         self.progress.say(f"phase {index + 1} of {len(self.phases)}: {kind}")
-        PHASES[kind](self.stage, spec)
+        PHASES[kind](self.context, spec)
         self.journal.append(PhaseEnded(index=index, phase=kind, seconds=time.monotonic() - began))
 
     # -- the end ----------------------------------------------------------------------------

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from harness.engine import checks as looks
-from harness.engine.context import PhaseFailed, Stage
-from harness.engine.snapshots import take_look
+from harness.engine import checks
+from harness.engine.checks import Moment
+from harness.engine.context import DrillContext, PhaseFailed
+from harness.engine.snapshots import take_snapshot
 from harness.record.events import OrchestratorCrashes, TransitionCompleted, TriggerAccepted, TriggerIntent
 from harness.systems.base import Kind, OrchestratorFailed
 
@@ -15,39 +16,33 @@ MOVE_POLL_S = 0.5
 """When a move ended is read from the orchestrator's record of it, so this costs no accuracy."""
 
 
-def failover(stage: Stage, spec: Any) -> None:
-    """Ask for a failover and wait until the orchestrator has finished it."""
-    _move(stage, "failover", spec)
+def move(context: DrillContext, kind: Kind, spec: Any) -> None:
+    """Ask for a failover or a failback, and wait until the orchestrator says that it has finished.
 
-
-def failback(stage: Stage, spec: Any) -> None:
-    """Ask for a failback and wait until the orchestrator has finished it."""
-    stage.t_fault = None  # nothing broke: the outage begins with the request
-    _move(stage, "failback", spec)
-
-
-def _move(stage: Stage, kind: Kind, spec: Any) -> None:
+    Raises:
+        PhaseFailed: when it is refused, fails, or does not come to its end in time.
+    """
     if spec.expect == "refused":
-        _refused(stage, kind, spec)
+        _refused(context, kind, spec)
         return
-    source, target = stage.active, "secondary" if kind == "failover" else "primary"
-    environment, driver = stage.environment, stage.fleet.orchestrator
-    if stage.t_fault is None:
+    source, target = context.active, "secondary" if kind == "failover" else "primary"
+    environment, driver = context.environment, context.fleet.orchestrator
+    if context.t_fault is None:
         # Nothing is broken: what the Deployments are made of is compared from here. (Before a fault it was.)
-        take_look(stage, "before")
+        take_snapshot(context, "before")
     known = {h["id"] for h in driver.history()}
-    stage.journal.append(TriggerIntent(kind=kind, planned=spec.planned or kind == "failback"), durable=True)
+    context.journal.append(TriggerIntent(kind=kind, planned=spec.planned or kind == "failback"), durable=True)
     try:
         driver.trigger(kind, planned=spec.planned)
     except OrchestratorFailed as error:
         raise PhaseFailed(str(error)) from error
     accepted = time.time()
-    stage.journal.append(TriggerAccepted(
+    context.journal.append(TriggerAccepted(
         kind=kind, at=accepted, planned=spec.planned or kind == "failback",
         source=environment.region_name(source), target=environment.region_name(target)), durable=True)
-    if stage.t_fault is None:
-        stage.t_fault = accepted
-    stage.active = target
+    if context.t_fault is None:
+        context.t_fault = accepted
+    context.active = target
 
     def done() -> bool:
         state = driver.cluster()
@@ -56,34 +51,33 @@ def _move(stage: Stage, kind: Kind, spec: Any) -> None:
             raise PhaseFailed(f"the orchestrator says that the {kind} failed: {why}")
         return state.settled and state.is_failed_over == (kind == "failover")
 
-    stage.wait(done, spec.timeout, lambda: PhaseFailed(
+    context.wait(done, spec.timeout, lambda: PhaseFailed(
         f"the {kind} did not finish within {spec.timeout:.0f} s"), poll=MOVE_POLL_S)
     record = next((h for h in driver.history() if h["id"] not in known), None)
     completed = record["endedAt"] if record and record["endedAt"] else time.time()
     # Written down as soon as it is seen: the audit of whom the orchestrator called ends here.
-    stage.journal.append(TransitionCompleted(kind=kind, at=completed, steps=_steps(record)), durable=True)
-    stage.look("flag", *looks.flag_shown(stage.fleet, environment, target))
-    stage.look("manual-work", *looks.manual_work_listed(stage.fleet, environment))
+    context.journal.append(TransitionCompleted(kind=kind, at=completed, steps=_steps(record)), durable=True)
+    checks.run(context, Moment.MOVED)
     if crashes := environment.orchestrator_crashes():
-        stage.journal.append(OrchestratorCrashes(points=list(crashes)))
-        stage.progress.say(f"the orchestrator died at {', '.join(crashes)}, and went on")
-    stage.t_moved = completed
-    stage.progress.say(f"{kind} finished {completed - accepted:.1f} s after it was accepted")
+        context.journal.append(OrchestratorCrashes(points=list(crashes)))
+        context.progress.say(f"the orchestrator died at {', '.join(crashes)}, and went on")
+    context.t_moved = completed
+    context.progress.say(f"{kind} finished {completed - accepted:.1f} s after it was accepted")
 
 
-def _refused(stage: Stage, kind: Kind, spec: Any) -> None:
+def _refused(context: DrillContext, kind: Kind, spec: Any) -> None:
     """A request that the orchestrator must refuse, with a reason, and without moving anything."""
-    driver = stage.fleet.orchestrator
+    driver = context.fleet.orchestrator
     before = driver.cluster()
     try:
         driver.trigger(kind, planned=spec.planned)
     except OrchestratorFailed as error:
         after = driver.cluster()
         still = (after.status, after.is_failed_over) == (before.status, before.is_failed_over)
-        stage.look("refusal", still, f"{error}" + ("" if still else ", and yet it moved"))
-        stage.progress.say(str(error))
+        context.look("refusal", still, f"{error}" + ("" if still else ", and yet it moved"))
+        context.progress.say(str(error))
         return
-    stage.look("refusal", False, f"the {kind} was accepted, where it had to be refused")
+    context.look("refusal", False, f"the {kind} was accepted, where it had to be refused")
     raise PhaseFailed(f"the {kind} was accepted, where it had to be refused")
 
 

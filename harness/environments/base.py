@@ -97,6 +97,11 @@ class Epoch:
     source: str
 
 
+def other_role(role: str) -> str:
+    """The role of the other region of the pair."""
+    return "primary" if role == "secondary" else "secondary"
+
+
 class Environment(Protocol):
     """A pair of regions, with what lies outside them."""
 

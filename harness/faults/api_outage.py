@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from harness.common.durations import Duration
-from harness.environments.base import Environment
+from harness.environments.base import Environment, EnvironmentFailed
 from harness.faults.base import FaultFailed, Parameters
 
 
@@ -28,10 +28,22 @@ class ApiOutage:
     name = "api-outage"
     parameters: type[Parameters] = ApiOutageParameters
     disrupts = False
+    cuts_links = False
 
     def undo(self, parameters: ApiOutageParameters) -> Mapping[str, Any]:
         """Let the site's services answer again."""
         return {"end-api-outage": parameters.site}
+
+    def concerns(self, undo: Mapping[str, Any], site: str) -> bool:
+        """The site whose services do not answer; the global ones are everybody's."""
+        return undo["end-api-outage"] in (site, "global")
+
+    def revert(self, environment: Environment, undo: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Let the services answer, and ask the endpoint which ones it still refuses."""
+        seen = environment.api_outage(undo["end-api-outage"], ())
+        if still := seen.get("refused"):
+            raise EnvironmentFailed(f"services of {undo['end-api-outage']} are still refused: {', '.join(still)}")
+        return seen
 
     def inject(self, environment: Environment, parameters: ApiOutageParameters) -> Mapping[str, Any]:
         """Take the services away and ask the endpoint which ones it refuses."""

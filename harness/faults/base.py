@@ -34,8 +34,26 @@ class Fault(Protocol):
     disrupts: bool
     """Whether service is expected to be lost: only such a fault sets t_fault."""
 
+    cuts_links: bool
+    """Whether what a site says may not be heard elsewhere while it stands."""
+
     def undo(self, parameters: Any) -> Mapping[str, Any]:
-        """What takes the fault back, as data that ``drill down`` understands."""
+        """What takes the fault back, as data that :meth:`revert` understands; empty where there is nothing to do."""
+
+    def concerns(self, undo: Mapping[str, Any], site: str) -> bool:
+        """Whether healing a site (``primary`` or ``secondary``) takes the fault back.
+
+        A fault that is nobody's in particular concerns every site. ``undo``: what :meth:`undo` said.
+        """
+
+    def revert(self, environment: Environment, undo: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Take the fault back, from what the journal holds alone; returns evidence once it is seen to be gone.
+
+        May be called again, and where the fault never came about. ``undo``: what :meth:`undo` said.
+
+        Raises:
+            EnvironmentFailed: when it still stands afterwards.
+        """
 
     def inject(self, environment: Environment, parameters: Any) -> Mapping[str, Any]:
         """Bring the fault about; returns evidence once it is *seen* to be in force.

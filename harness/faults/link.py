@@ -14,6 +14,7 @@ from pydantic import Field, StrictBool, model_validator
 from harness.common.durations import Duration, Rate
 from harness.environments.base import Environment
 from harness.faults.base import FaultFailed, Parameters
+from harness.faults.mending import MEND, concern, mend
 
 End = Literal["primary", "secondary", "outside", "orchestrator", "users"]
 JOINED = frozenset(map(frozenset, (
@@ -51,10 +52,19 @@ class Link:
     name = "link"
     parameters: type[Parameters] = LinkParameters
     disrupts = False
+    cuts_links = True
 
     def undo(self, parameters: LinkParameters) -> Mapping[str, Any]:
         """Mend the direction."""
-        return {"mend-links": [f"{parameters.source}->{parameters.target}"]}
+        return {MEND: [f"{parameters.source}->{parameters.target}"]}
+
+    def concerns(self, undo: Mapping[str, Any], site: str) -> bool:
+        """The sites at either end of its links."""
+        return concern(undo, site)
+
+    def revert(self, environment: Environment, undo: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Mend the links."""
+        return mend(environment, undo)
 
     def inject(self, environment: Environment, parameters: LinkParameters) -> Mapping[str, Any]:
         """Degrade the direction and read back what the network now does."""

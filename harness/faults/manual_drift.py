@@ -25,9 +25,18 @@ class ManualDrift:
     name = "manual-drift"
     parameters: type[Parameters] = ManualDriftParameters
     disrupts = False
+    cuts_links = False
 
     def undo(self, parameters: ManualDriftParameters) -> Mapping[str, Any]:
         """Nothing: putting it right is what the system under drill promises."""
+        return {}
+
+    def concerns(self, undo: Mapping[str, Any], site: str) -> bool:
+        """No site: there is nothing to take back."""
+        return False
+
+    def revert(self, environment: Environment, undo: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Nothing to do."""
         return {}
 
     def inject(self, environment: Environment, parameters: ManualDriftParameters) -> Mapping[str, Any]:

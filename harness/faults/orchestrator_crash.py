@@ -38,10 +38,19 @@ class OrchestratorCrash:
     name = "orchestrator-crash"
     parameters: type[Parameters] = OrchestratorCrashParameters
     disrupts = False
+    cuts_links = False
 
     def undo(self, parameters: OrchestratorCrashParameters) -> Mapping[str, Any]:
         """Disarm what is left."""
         return {"disarm-orchestrator": True}
+
+    def concerns(self, undo: Mapping[str, Any], site: str) -> bool:
+        """Every site: the orchestrator stands outside them."""
+        return True
+
+    def revert(self, environment: Environment, undo: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Disarm the points that are left."""
+        return environment.arm_orchestrator(())
 
     def inject(
         self, environment: Environment, parameters: OrchestratorCrashParameters

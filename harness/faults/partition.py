@@ -13,6 +13,7 @@ from pydantic import Field, StrictBool
 
 from harness.environments.base import Environment
 from harness.faults.base import FaultFailed, Parameters, Role
+from harness.faults.mending import MEND, concern, mend
 
 FAR_ENDS = {"everything": ("other", "outside"), "other-region": ("other",), "outside": ("outside",),
             "orchestrator": ("orchestrator",)}
@@ -49,10 +50,19 @@ class Partition:
     name = "partition"
     parameters: type[Parameters] = PartitionParameters
     disrupts = True
+    cuts_links = True
 
     def undo(self, parameters: PartitionParameters) -> Mapping[str, Any]:
         """Mend all its links."""
-        return {"mend-links": [f"{source}->{target}" for source, target in parameters.links]}
+        return {MEND: [f"{source}->{target}" for source, target in parameters.links]}
+
+    def concerns(self, undo: Mapping[str, Any], site: str) -> bool:
+        """The sites at either end of its links."""
+        return concern(undo, site)
+
+    def revert(self, environment: Environment, undo: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Mend the links."""
+        return mend(environment, undo)
 
     def inject(self, environment: Environment, parameters: PartitionParameters) -> Mapping[str, Any]:
         """Cut the links and read back what the network now does."""

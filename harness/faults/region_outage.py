@@ -25,10 +25,20 @@ class RegionOutage:
     name = "region-outage"
     parameters: type[Parameters] = RegionOutageParameters
     disrupts = True
+    cuts_links = False
 
     def undo(self, parameters: RegionOutageParameters) -> Mapping[str, Any]:
         """Give the region its power back."""
         return {"restore-region": parameters.region}
+
+    def concerns(self, undo: Mapping[str, Any], site: str) -> bool:
+        """The region that has lost its power."""
+        return bool(undo["restore-region"] == site)
+
+    def revert(self, environment: Environment, undo: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Start the region's parts on what they left on disk; a region that lives is left alone."""
+        role = undo["restore-region"]
+        return {"lives": True} if environment.region_alive(role) else environment.restore_region(role)
 
     def inject(
         self, environment: Environment, parameters: RegionOutageParameters

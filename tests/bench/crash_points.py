@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness.drill.schema import LedgerSpec
-from harness.engine import checks as looks
+from harness.engine.checks import Pair, manifests, replication
 from harness.engine.fleet import Fleet
 from harness.engine.observers.databases import TABLE, database_name
 from harness.environments.embedded.environment import EmbeddedPair
@@ -107,7 +107,7 @@ class Bench:
         return state is not None and state.settled and state.is_failed_over == (kind == "failover")
 
     def _follows(self, active: str) -> bool:
-        return bool(self._quietly(lambda: self.fleet.follows(active)))
+        return bool(self._quietly(lambda: replication.follows(Pair(self.pair, self.fleet, active))))
 
     def _wrong(self, kind: Kind, target: str) -> list[str]:
         source = "primary" if target == "secondary" else "secondary"
@@ -121,8 +121,8 @@ class Bench:
         if (found["writer"], found["epoch"]) != (self.pair.region_name(target), self._epoch):
             wrong.append(f"writer {found['writer']} in epoch {found['epoch']}, not {self._epoch}")
             self._epoch = found["epoch"]
-        self._until(lambda: bool(self._quietly(lambda: looks.variants(
-            self.fleet, self.pair, target)[0])), f"{source} to be deflated")
+        self._until(lambda: bool(self._quietly(lambda: manifests.variants(
+            Pair(self.pair, self.fleet, target))[0])), f"{source} to be deflated")
         name, wanted = self.fleet.members[0].hostname, self.pair.public_address(target)
         deadline = time.monotonic() + DNS_S
         while (address := self.pair.resolve(name)[0]) != wanted and time.monotonic() < deadline:

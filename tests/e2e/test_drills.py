@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from harness.engine.checks import Pair, replication
 from harness.engine.fleet import Fleet
 from harness.environments.embedded.environment import EmbeddedPair
 from harness.environments.embedded.layout import PairSettings
@@ -260,7 +261,7 @@ def test_a_failback_that_cannot_quiesce_fails_with_its_step_and_can_be_asked_for
         until(fleet.healthy)
         fleet.orchestrator.trigger("failover")  # controlled: both regions are there
         until(lambda: fleet.orchestrator.cluster().is_failed_over)
-        until(lambda: fleet.follows("secondary"))
+        until(lambda: replication.follows(Pair(pair, fleet, "secondary")))
         # No word reaches the secondary: neither the orchestrator's own nor the order by way of the bucket.
         for site in ("outside", "primary"):
             pair.set_link(site, "secondary", cut=True)

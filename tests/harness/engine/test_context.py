@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.engine.context import Stage
+from harness.engine.context import DrillContext
 
 
 @pytest.mark.parametrize(("t_fault", "t_moved", "since"), [
@@ -13,6 +13,6 @@ from harness.engine.context import Stage
 def test_a_deployment_is_up_again_by_what_was_scheduled_after_fault_and_move(
     t_fault: float | None, t_moved: float | None, since: float
 ) -> None:
-    stage = Stage.__new__(Stage)
+    stage = DrillContext.__new__(DrillContext)
     stage.t_fault, stage.t_moved = t_fault, t_moved
     assert stage.restored_from == since

@@ -13,6 +13,7 @@ import pytest
 
 from harness.common.masking import Variables
 from harness.engine import fleet as fleets
+from harness.engine.checks import Pair, identity
 from harness.engine.fleet import Fleet
 from harness.engine.observers.seeds import NAME, seeds
 from harness.systems.base import FleetMember, OrchestratorFailed
@@ -143,17 +144,17 @@ def test_a_deployment_that_refuses_is_named(fleet: Fleet, deployments: Deploymen
 def test_what_was_put_there_is_found_again(fleet: Fleet, deployments: Deployments,
                                            monkeypatch: pytest.MonkeyPatch) -> None:
     fleet.seed()
-    monkeypatch.setattr(Fleet, "_log_missing", lambda *_: "")
-    assert fleet.carried_over("secondary")[0]
+    monkeypatch.setattr(identity, "_log_missing", lambda _: "")
+    assert identity.carried_over(Pair(fleet._environment, fleet, "secondary"))[0]
 
 
 def test_deployments_that_take_each_others_tokens_are_found_out(
     fleet: Fleet, deployments: Deployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet.seed()
-    monkeypatch.setattr(Fleet, "_log_missing", lambda *_: "")
+    monkeypatch.setattr(identity, "_log_missing", lambda _: "")
     deployments.takes_any = True
-    assert fleet.carried_over("secondary") == (
+    assert identity.carried_over(Pair(fleet._environment, fleet, "secondary")) == (
         False, "team-00: it takes a token that another Deployment issued: they share a key")
 
 
@@ -166,9 +167,9 @@ def test_any_field_that_reads_otherwise_is_said(
     fleet: Fleet, deployments: Deployments, kind: str, field: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet.seed()
-    monkeypatch.setattr(Fleet, "_log_missing", lambda *_: "")
+    monkeypatch.setattr(identity, "_log_missing", lambda _: "")
     deployments.stored["team-01", kind] |= {field: value}
-    ok, said = fleet.carried_over("secondary")
+    ok, said = identity.carried_over(Pair(fleet._environment, fleet, "secondary"))
     assert not ok
     assert said == f"team-01: of its {kind}, {NAME} reads { {field: value} }"
 

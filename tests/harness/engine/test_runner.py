@@ -157,7 +157,7 @@ def test_a_wait_notices_a_signal_whose_exception_got_lost(tmp_path: Path) -> Non
         try:
             sending(signal.SIGTERM)()
         except KeyboardInterrupt:
-            drill.stage.wait(lambda: False, 60, lambda: None, poll=0.001)
+            drill.context.wait(lambda: False, 60, lambda: None, poll=0.001)
 
     with Interrupts() as interrupts, interrupts.held():
         drill = Drilled(tmp_path, interruption=interrupts)
@@ -174,7 +174,7 @@ def test_a_disk_that_fills_up_in_a_phase_keeps_nothing_from_being_taken_down(
 ) -> None:
     def fill() -> None:
         fill_disk(monkeypatch)
-        drill.stage.look("x", True, "")
+        drill.context.look("x", True, "")
 
     drill.on_phase = fill
     drill.run()
@@ -188,7 +188,7 @@ def test_once_there_is_room_again_the_record_says_that_there_was_none(
 ) -> None:
     def fill() -> None:
         fill_disk(monkeypatch)
-        drill.stage.look("x", True, "")
+        drill.context.look("x", True, "")
 
     drill.on_phase, drill.remembered.on_down = fill, monkeypatch.undo
     drill.run()
