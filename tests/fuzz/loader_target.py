@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from harness.cli import planning
+from harness.cli import plan
 from harness.common.quoting import INVISIBLE
 from harness.drill.loader import InvalidDrill, LoadedDrill, parse_bytes
 from harness.drill.plain_yaml import FAULTS_MOST
@@ -40,7 +40,7 @@ def check(data: bytes) -> LoadedDrill | InvalidDrill:
         raise Wrong(f"took {took:.1f} s")
     problems = found.problems if isinstance(found, InvalidDrill) else list(found.warnings)
     if isinstance(found, LoadedDrill):
-        planning.describe(found, Machine(8000, 2))
+        plan.describe(found, Machine(8000, 2))
     elif not problems or len(problems) > FAULTS_MOST + 1:
         raise Wrong(f"{len(problems)} problems")
     lines = [len(line) for line in _LINE_END.split(data.decode("utf-8", errors="replace"))]

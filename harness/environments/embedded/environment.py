@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 from urllib3.exceptions import HTTPError
 
 from harness.environments.base import EnvironmentFailed
-from harness.environments.embedded import bytecode, contents, credentials, removal, user
+from harness.environments.embedded import bootstrap, bytecode, credentials, removal, user
 from harness.environments.embedded.addresses import (
     AWS,
     GLOBAL_AWS,
@@ -150,20 +150,20 @@ class EmbeddedPair(PairComponents):
             self._start_region(role)
         clusters.finish()
         self._await_http("aws us-east-1", Site.OUTSIDE, GLOBAL_AWS)
-        zone = contents.make_zone(self)
+        zone = bootstrap.make_zone(self)
         self._start_dns()
         progress("creating the replicated database and the replicated buckets")
         for role in ROLES:
             self._await_http(f"aws {role}", ROLES[role], AWS)
-        contents.make_database(self)
-        contents.make_buckets(self)
+        bootstrap.make_database(self)
+        bootstrap.make_buckets(self)
         self._start_orchestrator(zone)
         progress("waiting for the Kubernetes APIs and the warm Airflow processes")
         for role in ROLES:
             self._await_kubernetes(role)
-            contents.bootstrap(self, role)
+            bootstrap.bootstrap(self, role)
         progress("migrating the template metadata database")
-        contents.make_template(self)
+        bootstrap.make_template(self)
         self._await_http("orchestrator", Site.OUTSIDE, ORCHESTRATOR)
         self._save_state(UP)
 

@@ -24,10 +24,10 @@ def drill(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
 
-LOOKING = {"reports.writer.write": ["report", "."], "harness.drill.loader.load": ["validate", "x.yaml"],
-           "harness.cli.planning.describe": ["plan", str(ROOT / "drills/healthy.yaml")],
-           "harness.cli.planning.library_table": ["list"], "harness.cli.planning.doctor": ["doctor"],
-           "harness.cli.leftovers.status": ["status"], "loadgen.worker.work": ["worker", "x"]}
+LOOKING = {"reports.writer.write": ["report", "."], "harness.cli.validate.load": ["validate", "x.yaml"],
+           "harness.cli.plan.describe": ["plan", str(ROOT / "drills/healthy.yaml")],
+           "harness.cli.list.library_table": ["list"], "harness.cli.doctor.doctor": ["doctor"],
+           "harness.cli.status.status": ["status"], "harness.cli.worker.work": ["worker", "x"]}
 """Commands that start no drill, each with a function that it calls."""
 every_command = pytest.mark.parametrize(("called", "command"), LOOKING.items(), ids=lambda each: str(each).split(".")[-1])
 
@@ -73,7 +73,7 @@ def test_a_full_disk_keeps_no_command_from_its_end(arguments: list[str]) -> None
 @pytest.mark.parametrize("umask", [0o000, 0o777])
 def test_what_a_command_makes_is_its_users_alone_and_its_users_to_read(
         monkeypatch: pytest.MonkeyPatch, tmp_path: Path, umask: int) -> None:
-    monkeypatch.setattr("harness.cli.planning.doctor", lambda *_: ((tmp_path / "made").mkdir() is None, "made"))
+    monkeypatch.setattr("harness.cli.doctor.doctor", lambda *_: ((tmp_path / "made").mkdir() is None, "made"))
     before = os.umask(umask)
     try:
         drill("doctor")
@@ -202,5 +202,5 @@ def test_a_signal_while_a_command_is_being_done_with_is_130(tmp_path: Path, monk
             os.kill(os.getpid(), signal.SIGTERM)
         interrupts.over()
 
-    monkeypatch.setattr("harness.cli.over", over)
+    monkeypatch.setattr("harness.cli.main.over", over)
     assert CliRunner().invoke(main, ["status"]).exit_code == 130

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-from harness.cli import planning
+from harness.cli import plan
 from harness.common.masking import Variables
 from harness.drill.loader import InvalidDrill, LoadedDrill, load, parse
 from harness.record import journal
@@ -134,7 +134,7 @@ def test_the_journal_keeps_what_the_measures_read_and_masks_what_people_say(tmp_
 
 
 def test_the_plan_names_the_variables() -> None:
-    said = planning.describe(drill("A: hunter22\nB: shown", public="public-environment: [B]"))
+    said = plan.describe(drill("A: hunter22\nB: shown", public="public-environment: [B]"))
     assert "variables     A=***\n                B=shown\n" in said
     assert "hunter22" not in said
 

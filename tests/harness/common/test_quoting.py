@@ -13,7 +13,7 @@ from rich.text import Text
 
 from harness.cli.main import main
 from harness.cli.progress import LiveProgress, PlainProgress
-from harness.cli.session import _summary
+from harness.cli.run import _summary
 from harness.cli.terminal import Terminal
 from harness.common.quoting import visible
 from harness.measures.interval import FAIL

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import yaml
 
-from harness.cli.interrupts import UNINTERRUPTED, Interruption
+from harness.engine.interruption import UNINTERRUPTED, Interruption
 from harness.drill.loader import LoadedDrill, load
 from harness.engine.runner import Runner
 from harness.environments.base import Environment

@@ -20,7 +20,7 @@ import pytest
 from harness.engine.observers.prober import Prober, Target
 from harness.environments.embedded.access import PairAccess
 from harness.environments.embedded.addresses import Block
-from harness.environments.embedded.aws.global_cluster import Reign
+from harness.environments.embedded.aws.global_cluster import GlobalCluster
 from harness.environments.embedded.aws.replication import Pending, Replicator
 from harness.environments.embedded.components import PairComponents
 from harness.environments.embedded.layout import PairSettings
@@ -137,7 +137,7 @@ class Asks:
         class Member:
             initialised = False
 
-        Reign(region="west", directory=self.directory, member=Member(), peer=self.url,  # type: ignore[arg-type]
+        GlobalCluster(region="west", directory=self.directory, member=Member(), peer=self.url,  # type: ignore[arg-type]
               token=SECRET).ask()
 
     def images(self) -> None:

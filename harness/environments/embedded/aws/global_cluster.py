@@ -1,6 +1,6 @@
 """Who is the global database's writer, since which epoch, and how that changes.
 
-Each region has one :class:`Reign`. It owns its region's PostgreSQL and a copy of the global cluster's
+Each region has one :class:`GlobalCluster`. It owns its region's PostgreSQL and a copy of the global cluster's
 record, which it exchanges with its peer over the link.
 
 Fencing. The old writer acknowledges no commit once a newer epoch has begun:
@@ -72,7 +72,7 @@ class LocalState:
     """The reign of this region in which its standby was once in step."""
 
 
-class Reign:
+class GlobalCluster:
     """One region's part in the global database."""
 
     def __init__(self, *, region: str, directory: Path, member: PostgresMember, peer: str,

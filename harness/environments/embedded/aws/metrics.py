@@ -9,7 +9,7 @@ from typing import Any
 from moto.cloudwatch.models import CloudWatchBackend, cloudwatch_backends
 from moto.core import DEFAULT_ACCOUNT_ID
 
-from harness.environments.embedded.aws.global_cluster import Reign
+from harness.environments.embedded.aws.global_cluster import GlobalCluster
 from harness.environments.embedded.aws.replication import Replicator
 
 EVERY_S = 2.0
@@ -17,22 +17,22 @@ KEPT = 600
 """Data points kept, over all metrics: what is older is of no use to a drill."""
 
 
-def publish(region: str, reign: Reign, replicator: Replicator) -> None:
+def publish(region: str, global_cluster: GlobalCluster, replicator: Replicator) -> None:
     """Publish for ever, from a thread of its own."""
 
     def run() -> None:
         backend = cloudwatch_backends[DEFAULT_ACCOUNT_ID][region]
         while True:
-            _publish_once(backend, reign, replicator)
+            _publish_once(backend, global_cluster, replicator)
             time.sleep(EVERY_S)
 
     threading.Thread(target=run, name="metrics", daemon=True).start()
 
 
-def _publish_once(backend: CloudWatchBackend, reign: Reign, replicator: Replicator) -> None:
-    cluster = reign.state.clusters.get(reign.region)
+def _publish_once(backend: CloudWatchBackend, global_cluster: GlobalCluster, replicator: Replicator) -> None:
+    cluster = global_cluster.state.clusters.get(global_cluster.region)
     if cluster:
-        lag = reign.lag_s()
+        lag = global_cluster.lag_s()
         points = {} if lag is None else {"AuroraGlobalDBReplicationLag": 1000 * lag,
                                          "AuroraGlobalDBRPOLag": 1000 * lag}
         _put(backend, "AWS/RDS", {"DBClusterIdentifier": cluster}, points)

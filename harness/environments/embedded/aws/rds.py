@@ -11,7 +11,7 @@ behind them is:
 * ``SwitchoverGlobalCluster`` stops the writer in order, waits until this region holds its last
   byte, and only then promotes: nothing is lost, or it is refused.
 
-Who reigns, and how that changes, is :mod:`reign`'s.
+Who reigns, and how that changes, is :mod:`global_cluster`'s.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.environments.embedded.aws.global_cluster import GlobalState, RdsError, Reign
+from harness.environments.embedded.aws.global_cluster import GlobalCluster, GlobalState, RdsError
 from harness.environments.embedded.postgres import Mode, PostgresError, PostgresMember
 
 ENGINE = "aurora-postgresql"
@@ -46,7 +46,7 @@ class RegionalRds:
         """
         self.region, self.account = region, account
         self.member = member
-        self.reign = Reign(region=region, directory=directory, member=member, peer=peer, token=token)
+        self.global_cluster = GlobalCluster(region=region, directory=directory, member=member, peer=peer, token=token)
         self._head_delay = head_delay
 
     # -- the actions --------------------------------------------------------------------
@@ -63,49 +63,49 @@ class RegionalRds:
         return handler(p)
 
     def _do_CreateGlobalCluster(self, p: dict[str, str]) -> dict[str, Any]:
-        with self.reign.lock:
-            if self.reign.state.identifier:
+        with self.global_cluster.lock:
+            if self.global_cluster.state.identifier:
                 raise RdsError("GlobalClusterAlreadyExistsFault", "the global cluster exists")
-            self.reign.state = GlobalState(identifier=p["GlobalClusterIdentifier"], epoch=1)
-            self.reign.save()
+            self.global_cluster.state = GlobalState(identifier=p["GlobalClusterIdentifier"], epoch=1)
+            self.global_cluster.save()
         return {"GlobalCluster": self._describe_global()}
 
     def _do_CreateDBCluster(self, p: dict[str, str]) -> dict[str, Any]:
-        with self.reign.changing:
+        with self.global_cluster.changing:
             if self.member.initialised:
                 raise RdsError("DBClusterAlreadyExistsFault", "this region's DB cluster exists")
-            if not self.reign.state.identifier:
-                self.reign.ask()
-            if self.reign.state.identifier != p.get("GlobalClusterIdentifier"):
+            if not self.global_cluster.state.identifier:
+                self.global_cluster.ask()
+            if self.global_cluster.state.identifier != p.get("GlobalClusterIdentifier"):
                 raise RdsError("GlobalClusterNotFoundFault", "no such global cluster", 404)
-            self.reign.state.clusters[self.region] = p["DBClusterIdentifier"]
-            if not self.reign.state.writer:
+            self.global_cluster.state.clusters[self.region] = p["DBClusterIdentifier"]
+            if not self.global_cluster.state.writer:
                 self.member.initialise()
-                self.reign.state.writer = self.region
+                self.global_cluster.state.writer = self.region
             else:
                 self.member.copy_from_source()
                 self.member.start(Mode.HEADLESS)
-            self.reign.save()
-            self.reign.tell()
+            self.global_cluster.save()
+            self.global_cluster.tell()
         return {"DBCluster": self._describe_cluster()}
 
     def _do_CreateDBInstance(self, p: dict[str, str]) -> dict[str, Any]:
         identifier = p["DBInstanceIdentifier"]
-        with self.reign.lock:
-            if identifier in self.reign.local.instances:
+        with self.global_cluster.lock:
+            if identifier in self.global_cluster.local.instances:
                 raise RdsError("DBInstanceAlreadyExists", f"instance {identifier} exists")
             if not self.member.initialised:
                 raise RdsError("DBClusterNotFoundFault", "this region has no DB cluster", 404)
-            self.reign.local.instances[identifier] = "creating"
-            self.reign.save()
+            self.global_cluster.local.instances[identifier] = "creating"
+            self.global_cluster.save()
         threading.Thread(target=self._provision, args=(identifier,), daemon=True).start()
         return {"DBInstance": self._describe_instance(identifier)}
 
     def _provision(self, identifier: str) -> None:
         time.sleep(self._head_delay)
         try:
-            with self.reign.changing:
-                if self.reign.state.writer == self.region:
+            with self.global_cluster.changing:
+                if self.global_cluster.state.writer == self.region:
                     if not self.member.is_writer():
                         self.member.start(Mode.WRITER)
                         self._once_writer()
@@ -115,9 +115,9 @@ class RegionalRds:
         except PostgresError as error:
             print(f"head {identifier}: {error}", flush=True)
             status = "failed"
-        with self.reign.lock:
-            self.reign.local.instances[identifier] = status
-            self.reign.save()
+        with self.global_cluster.lock:
+            self.global_cluster.local.instances[identifier] = status
+            self.global_cluster.save()
 
     def _once_writer(self) -> None:
         with self.member.connect() as connection:
@@ -127,31 +127,31 @@ class RegionalRds:
 
     def _do_DeleteDBInstance(self, p: dict[str, str]) -> dict[str, Any]:
         identifier = p["DBInstanceIdentifier"]
-        with self.reign.lock:
-            status = self.reign.local.instances.get(identifier)
+        with self.global_cluster.lock:
+            status = self.global_cluster.local.instances.get(identifier)
             if status is None:
                 raise RdsError("DBInstanceNotFound", f"no instance {identifier}", 404)
-            if self.reign.state.writer == self.region and len(self.reign.local.instances) == 1:
+            if self.global_cluster.state.writer == self.region and len(self.global_cluster.local.instances) == 1:
                 raise RdsError("InvalidDBClusterStateFault", "the writer's last instance is in use")
             if status == "deleting":
                 raise RdsError("InvalidDBInstanceState", f"instance {identifier} is being deleted")
-            self.reign.local.instances[identifier] = "deleting"
-            self.reign.save()
+            self.global_cluster.local.instances[identifier] = "deleting"
+            self.global_cluster.save()
         threading.Thread(target=self._remove, args=(identifier,), daemon=True).start()
         return {"DBInstance": self._describe_instance(identifier)}
 
     def _remove(self, identifier: str) -> None:
         """The instance is there until its storage follows the writer again without it."""
-        last = list(self.reign.local.instances) == [identifier]
-        if last and self.member.pid() is not None and self.reign.state.writer != self.region:
-            self.reign.insist(f"going on without {identifier}", self.reign.state.epoch,
+        last = list(self.global_cluster.local.instances) == [identifier]
+        if last and self.member.pid() is not None and self.global_cluster.state.writer != self.region:
+            self.global_cluster.insist(f"going on without {identifier}", self.global_cluster.state.epoch,
                               lambda: self.member.start(Mode.HEADLESS))
             deadline = time.monotonic() + FOLLOWS_S
             while not self.member.receives() and time.monotonic() < deadline:
                 time.sleep(0.1)
-        with self.reign.lock:
-            del self.reign.local.instances[identifier]
-            self.reign.save()
+        with self.global_cluster.lock:
+            del self.global_cluster.local.instances[identifier]
+            self.global_cluster.save()
 
     def _do_CreateDBClusterParameterGroup(self, p: dict[str, str]) -> dict[str, Any]:
         return {"DBClusterParameterGroup": {
@@ -167,10 +167,10 @@ class RegionalRds:
         if value != "-1" and not (value.isdigit() and RPO_LOWEST <= int(value) <= RPO_HIGHEST):
             raise RdsError("InvalidParameterValue",
                            f"{RPO_PARAMETER} takes {RPO_LOWEST} to {RPO_HIGHEST} (-1: off), not {value}")
-        with self.reign.lock:
-            self.reign.state.rpo_bound = None if value == "-1" else float(value)
-            self.reign.save()
-        self.reign.tell()
+        with self.global_cluster.lock:
+            self.global_cluster.state.rpo_bound = None if value == "-1" else float(value)
+            self.global_cluster.save()
+        self.global_cluster.tell()
         return {"DBClusterParameterGroupName": p["DBClusterParameterGroupName"]}
 
     def _do_FailoverGlobalCluster(self, p: dict[str, str]) -> dict[str, Any]:
@@ -183,8 +183,8 @@ class RegionalRds:
 
     def _change_writer(self, p: dict[str, str], *, planned: bool) -> dict[str, Any]:
         target = p["TargetDbClusterIdentifier"].rsplit(":", 1)[-1]
-        with self.reign.lock:
-            state = self.reign.state
+        with self.global_cluster.lock:
+            state = self.global_cluster.state
             if not state.identifier or p["GlobalClusterIdentifier"] != state.identifier:
                 raise RdsError("GlobalClusterNotFoundFault", "no such global cluster", 404)
             if target != state.clusters.get(self.region):
@@ -194,34 +194,34 @@ class RegionalRds:
                 raise RdsError("InvalidGlobalClusterStateFault", "a change of writer is under way")
             if state.writer == self.region:
                 return {"GlobalCluster": self._describe_global()}
-            if not any(s == "available" for s in self.reign.local.instances.values()):
+            if not any(s == "available" for s in self.global_cluster.local.instances.values()):
                 raise RdsError("InvalidDBClusterStateFault",
                                "the target cluster is headless: create an instance first")
-            self.reign.take_over(planned=planned)
+            self.global_cluster.take_over(planned=planned)
             return {"GlobalCluster": self._describe_global()}
 
     # -- descriptions -------------------------------------------------------------------
 
     def _do_DescribeGlobalClusters(self, p: dict[str, str]) -> dict[str, Any]:
         wanted = p.get("GlobalClusterIdentifier")
-        if wanted and wanted != self.reign.state.identifier:
+        if wanted and wanted != self.global_cluster.state.identifier:
             raise RdsError("GlobalClusterNotFoundFault", f"no global cluster {wanted}", 404)
-        return {"GlobalClusters": [self._describe_global()] if self.reign.state.identifier else []}
+        return {"GlobalClusters": [self._describe_global()] if self.global_cluster.state.identifier else []}
 
     def _do_DescribeDBClusters(self, p: dict[str, str]) -> dict[str, Any]:
         return {"DBClusters": [self._describe_cluster()] if self.member.initialised else []}
 
     def _do_DescribeDBInstances(self, p: dict[str, str]) -> dict[str, Any]:
         wanted = p.get("DBInstanceIdentifier")
-        if wanted and wanted not in self.reign.local.instances:
+        if wanted and wanted not in self.global_cluster.local.instances:
             raise RdsError("DBInstanceNotFound", f"no instance {wanted}", 404)
-        names = [wanted] if wanted else list(self.reign.local.instances)
+        names = [wanted] if wanted else list(self.global_cluster.local.instances)
         return {"DBInstances": [self._describe_instance(name) for name in names]}
 
     def _describe_global(self) -> dict[str, Any]:
-        with self.reign.lock:
+        with self.global_cluster.lock:
             # Read together: between the two a writer may change, and then there would be none.
-            state = self.reign.state
+            state = self.global_cluster.state
             identifier, held, reigning = state.identifier, dict(state.clusters), state.writer
             failover = dict(state.failover or {})
         members = []
@@ -247,30 +247,30 @@ class RegionalRds:
         return described
 
     def _synchronised(self, region: str) -> bool:
-        if self.reign.state.writer == self.region:
-            return self.reign.replication().get("state") == "streaming"
+        if self.global_cluster.state.writer == self.region:
+            return self.global_cluster.replication().get("state") == "streaming"
         return region == self.region and self.member.receives()
 
     def _describe_cluster(self) -> dict[str, Any]:
         return {
-            "DBClusterIdentifier": self.reign.state.clusters.get(self.region, ""),
+            "DBClusterIdentifier": self.global_cluster.state.clusters.get(self.region, ""),
             "DBClusterArn": self._arn(self.region), "Engine": ENGINE, "EngineVersion": "18.6",
             "Status": "available", "Endpoint": self.member.host, "Port": self.member.port,
-            "GlobalClusterIdentifier": self.reign.state.identifier,
+            "GlobalClusterIdentifier": self.global_cluster.state.identifier,
             "DBClusterMembers": [
-                {"DBInstanceIdentifier": name, "IsClusterWriter": self.reign.state.writer == self.region}
-                for name in self.reign.local.instances
+                {"DBInstanceIdentifier": name, "IsClusterWriter": self.global_cluster.state.writer == self.region}
+                for name in self.global_cluster.local.instances
             ],
         }
 
     def _describe_instance(self, identifier: str) -> dict[str, Any]:
         return {
             "DBInstanceIdentifier": identifier, "DBInstanceClass": "db.r6g.large",
-            "DBInstanceStatus": self.reign.local.instances[identifier], "Engine": ENGINE,
-            "DBClusterIdentifier": self.reign.state.clusters.get(self.region, ""),
+            "DBInstanceStatus": self.global_cluster.local.instances[identifier], "Engine": ENGINE,
+            "DBClusterIdentifier": self.global_cluster.state.clusters.get(self.region, ""),
             "Endpoint": {"Address": self.member.host, "Port": self.member.port},
             "DBInstanceArn": f"arn:aws:rds:{self.region}:{self.account}:db:{identifier}",
         }
 
     def _arn(self, region: str) -> str:
-        return f"arn:aws:rds:{region}:{self.account}:cluster:{self.reign.state.clusters.get(region, '')}"
+        return f"arn:aws:rds:{region}:{self.account}:cluster:{self.global_cluster.state.clusters.get(region, '')}"

@@ -94,9 +94,9 @@ class AwsEndpoint:
         if self.replicator:
             self.replicator.start()
         if self.rds:
-            self.rds.reign.start()
+            self.rds.global_cluster.start()
             if self.replicator:
-                metrics.publish(self._site.region, self.rds.reign, self.replicator)
+                metrics.publish(self._site.region, self.rds.global_cluster, self.replicator)
 
     def __call__(self, environ: dict[str, Any], respond: Respond) -> Iterable[bytes]:
         """Answer one request (WSGI)."""
@@ -235,7 +235,7 @@ class AwsEndpoint:
         if path.startswith("/_dr/rds/") and self.rds:
             try:
                 body = json.loads(raw) if raw else {}
-                return _plain(respond, 200, self.rds.reign.control(path.removeprefix("/_dr/rds/"), body))
+                return _plain(respond, 200, self.rds.global_cluster.control(path.removeprefix("/_dr/rds/"), body))
             except RdsError as error:
                 return _plain(respond, error.status, {"message": str(error)})
         return _plain(respond, 404, {"message": f"no control call {path}"})

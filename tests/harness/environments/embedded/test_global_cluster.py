@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.environments.embedded.aws.global_cluster import GlobalState, RdsError, Reign
+from harness.environments.embedded.aws.global_cluster import GlobalCluster, GlobalState, RdsError
 from harness.environments.embedded.postgres import PostgresError
 from tests.harness.environments.embedded.conftest import until
 
@@ -29,22 +29,22 @@ class Member:
         raise PostgresError("it does not come up")
 
 
-def reign_of(region: str, member: Any, directory: Path) -> Reign:
+def reign_of(region: str, member: Any, directory: Path) -> GlobalCluster:
     """The part of one region in the first epoch, in which the west is the writer; its peer cannot be reached."""
-    reign = Reign(region=region, directory=directory, member=member, peer="http://127.0.0.1:9", token="t")
+    reign = GlobalCluster(region=region, directory=directory, member=member, peer="http://127.0.0.1:9", token="t")
     reign.state = GlobalState("g", epoch=1, writer="west", clusters={"west": "p", "east": "s"})
     return reign
 
 
 @pytest.fixture
-def standby(tmp_path: Path) -> tuple[Reign, Member]:
+def standby(tmp_path: Path) -> tuple[GlobalCluster, Member]:
     """A region that is told to take over from one that nobody can reach."""
     given = Member()
     return reign_of("east", given, tmp_path), given
 
 
 def test_a_failed_promotion_leaves_a_standby_that_receives_again_under_the_old_epoch(
-    standby: tuple[Reign, Member]
+    standby: tuple[GlobalCluster, Member]
 ) -> None:
     reign, member = standby
     reign.take_over(planned=False)
@@ -54,7 +54,7 @@ def test_a_failed_promotion_leaves_a_standby_that_receives_again_under_the_old_e
 
 
 def test_a_writer_that_cannot_be_reached_is_waited_out_before_the_promotion(
-    standby: tuple[Reign, Member]
+    standby: tuple[GlobalCluster, Member]
 ) -> None:
     reign, member = standby
     reign.state.rpo_bound = 3600.0
@@ -97,14 +97,14 @@ class Writer:
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> tuple[Reign, Writer]:
+def writer(tmp_path: Path) -> tuple[GlobalCluster, Writer]:
     """The region that a switchover is about to leave."""
     given = Writer()
     return reign_of("west", given, tmp_path), given
 
 
 def test_a_writer_that_stopped_for_a_switchover_says_so_again_when_its_answer_was_lost(
-    writer: tuple[Reign, Writer]
+    writer: tuple[GlobalCluster, Writer]
 ) -> None:
     reign, member = writer
     assert reign.control("quiesce", {}) == reign.control("quiesce", {}) == {"checkpoint_lsn": "0/5000028"}
@@ -112,7 +112,7 @@ def test_a_writer_that_stopped_for_a_switchover_says_so_again_when_its_answer_wa
 
 
 def test_a_writer_that_did_not_stop_in_order_goes_on_and_nobody_may_take_over_from_it(
-    writer: tuple[Reign, Writer]
+    writer: tuple[GlobalCluster, Writer]
 ) -> None:
     reign, member = writer
     member.in_order = False
@@ -124,7 +124,7 @@ def test_a_writer_that_did_not_stop_in_order_goes_on_and_nobody_may_take_over_fr
     assert member.told == ["stop", "start", "stop"]
 
 
-def test_a_writer_that_is_down_for_another_reason_says_nothing_of_its_end(writer: tuple[Reign, Writer]) -> None:
+def test_a_writer_that_is_down_for_another_reason_says_nothing_of_its_end(writer: tuple[GlobalCluster, Writer]) -> None:
     reign, member = writer
     member.running = False
     with pytest.raises(RdsError, match="not streaming"):
@@ -133,7 +133,7 @@ def test_a_writer_that_is_down_for_another_reason_says_nothing_of_its_end(writer
 
 
 def test_a_stopped_writer_resumes_only_when_no_switchover_was_answered_meanwhile(
-    writer: tuple[Reign, Writer], monkeypatch: pytest.MonkeyPatch
+    writer: tuple[GlobalCluster, Writer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reign, member = writer
     monkeypatch.setattr("harness.environments.embedded.aws.global_cluster.ORPHANED_S", 0.0)

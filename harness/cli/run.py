@@ -1,30 +1,25 @@
-"""What the commands ``run`` and ``up`` do."""
+"""``drill run``: run a drill and write its report."""
 
 from __future__ import annotations
 
 import random
-import secrets
-import shutil
-import time
+import sys
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 from rich.table import Table
 from rich.text import Text
 
 from harness.cli.interrupts import Interrupts
+from harness.cli.loading import load_or_exit
+from harness.cli.pair import make_pair, new_identifier, refused, show_access
 from harness.cli.progress import make
 from harness.cli.terminal import Terminal, say
-from harness.common.teardown import Teardown, in_words
 from harness.drill.loader import LoadedDrill
 from harness.engine import sizing
-from harness.engine.fleet import Fleet
-from harness.engine.runner import FLEET_TIMEOUT_S, Runner
-from harness.environments.base import EnvironmentFailed
-from harness.environments.embedded.environment import EmbeddedPair
-from harness.environments.embedded.layout import PairSettings
+from harness.engine.runner import Runner
 from harness.measures import ExitCode, Result
 from harness.measures.figures import MeasureFailed
 from harness.measures.interval import FAIL, INCONCLUSIVE, PASS
@@ -50,9 +45,9 @@ class Options:
 def run(loaded: LoadedDrill, options: Options, interrupts: Interrupts) -> int:
     """Run a drill, write its reports, say where; the exit code."""
     console = Terminal()
-    run_id = _identifier(loaded.drill.metadata.name)
+    run_id = new_identifier(loaded.drill.metadata.name)
     output = options.output or Path("runs") / run_id
-    if not options.force and _refused(console, loaded):
+    if not options.force and refused(console, loaded):
         return ExitCode.BAD_INPUT
     with interrupts.held():
         try:
@@ -66,7 +61,7 @@ def run(loaded: LoadedDrill, options: Options, interrupts: Interrupts) -> int:
         except OSError as error:
             say(console, f"{output} cannot be written: {error}", "red")
             return ExitCode.BROKEN
-        environment = _environment(loaded, run_id, output)
+        environment = make_pair(loaded, run_id, output)
         mask = loaded.drill.fleet.variables.mask
         with closing(make(console, f"drill {loaded.drill.metadata.name}", mask)) as progress:
             progress.say(f"run {run_id}, written to {output}")
@@ -79,7 +74,7 @@ def run(loaded: LoadedDrill, options: Options, interrupts: Interrupts) -> int:
         interrupts.heeded()
         code = _report(console, output, interrupts)
     if options.keep:
-        _show_access(console, environment)
+        show_access(console, environment)
     return ExitCode.ABORTED if runner.aborted else code
 
 
@@ -105,86 +100,6 @@ def _report(console: Terminal, output: Path, interrupts: Interrupts) -> int:
     return result.exit_code
 
 
-def up(loaded: LoadedDrill, force: bool, interrupts: Interrupts) -> int:
-    """Bring up an environment with its idle fleet and leave it; the exit code."""
-    console = Terminal()
-    if not force and _refused(console, loaded):
-        return ExitCode.BAD_INPUT
-    environment = _environment(loaded, _identifier(loaded.drill.metadata.name), None)
-    began = time.monotonic()
-    with interrupts.held():
-        teardown = Teardown(lambda step: say(console, f"{step.what}: {step.error}", "red"))
-        teardown.push("the environment", environment.down)
-        try:
-            with interrupts.raised():
-                _bring_up(loaded, environment, console)
-        except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt) or interrupts.received
-            return _take_down(console, environment, teardown, None if stopped else error)
-    say(console, f"up after {time.monotonic() - began:.0f} s: {environment.identifier}")
-    _show_access(console, environment)
-    return ExitCode.PASS
-
-
-def _bring_up(loaded: LoadedDrill, environment: EmbeddedPair, console: Terminal) -> None:
-    environment.up(lambda text: say(console, text))
-    fleet = Fleet(environment, loaded.drill.fleet.deployments)
-    fleet.create(loaded.drill.fleet.variables)
-    deadline = time.monotonic() + FLEET_TIMEOUT_S
-    while not fleet.healthy():
-        environment.check()
-        if time.monotonic() > deadline:
-            raise EnvironmentFailed(f"not up: {', '.join(fleet.missing())}")
-        time.sleep(0.2)
-
-
-def _take_down(console: Terminal, environment: EmbeddedPair, teardown: Teardown, error: BaseException | None) -> int:
-    """Remove what ``drill up`` has made before it failed, or was interrupted (no error); the exit code."""
-    logs = Path("runs") / f"{environment.identifier}-logs"
-    if error is not None and environment.logs.exists():
-        teardown.push("its logs", lambda: shutil.copytree(environment.logs, logs, dirs_exist_ok=True))
-    failed = teardown.run()
-    if error is None:
-        say(console, "interrupted" + ("" if failed else "; everything was removed"))
-        return ExitCode.ABORTED
-    explained = error.explain() if isinstance(error, EnvironmentFailed) else in_words(error)
-    say(console, explained, "red")
-    if logs.exists():
-        say(console, f"logs: {logs}")
-    return ExitCode.BROKEN
-
-
-def _show_access(console: Terminal, environment: EmbeddedPair) -> None:
-    for role, region in environment.regions.items():
-        say(console, f"  {role} ({region.name}):")
-        say(console, f"    kubectl --kubeconfig {region.kubeconfig} get pods -A")
-        say(console, f"    PGSERVICEFILE={environment.service_file} psql service={role}")
-    say(console, f"remove it with: drill down {environment.identifier}")
-
-
-def _refused(console: Terminal, loaded: LoadedDrill) -> bool:
-    """Whether a fleet is too large for the memory that is left: then it, and its neighbours, would be killed."""
-    fleet, machine = loaded.drill.fleet, sizing.Machine.here()
-    if (short := sizing.short_of_memory(fleet, loaded.drill.probes, machine)) is None:
-        return False
-    most = sizing.largest(fleet, loaded.drill.probes, machine)
-    say(console, f"nothing was started: {short}; {most} Deployments would fit, and --force runs it all the same", "red")
-    return True
-
-
-def _environment(loaded: LoadedDrill, identifier: str, output: Path | None) -> EmbeddedPair:
-    spec, fleet = loaded.drill.environment, loaded.drill.fleet
-    return EmbeddedPair(identifier, PairSettings(
-        primary=spec.primary, secondary=spec.secondary, head_delay=spec.simulated_head_delay,
-        task_seconds=fleet.task.duration, task_retries=fleet.task.retries,
-        canary_seconds=fleet.canary, rpo_bound=spec.rpo_bound, drain=spec.drain), output)
-
-
-def _identifier(name: str) -> str:
-    stamp = datetime.now(UTC).strftime("%m%dT%H%M%S")
-    return f"{name}-{stamp}-{secrets.token_hex(2)}".lower()
-
-
 def _summary(console: Terminal, result: Result, output: Path) -> None:
     colours = {PASS: "green", FAIL: "red", INCONCLUSIVE: "yellow"}
     table = Table("target", "asked", "observed", "verdict", box=None, pad_edge=False)
@@ -199,3 +114,25 @@ def _summary(console: Terminal, result: Result, output: Path) -> None:
         say(console, "- " + reason.replace("\n", "\n  "))
     say(console, f"{result.verdict}   clean-up {result.cleanup}", f"bold {colours[result.verdict]}")
     say(console, f"report: {output / 'report.html'}")
+
+
+@click.command("run")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Run directory (default runs/ID).")
+@click.option("--seed", type=int, help="Seed of everything random (default: drawn, and recorded).")
+@click.option("--keep", is_flag=True, help="Leave the environment running, to look at it.")
+@click.option("--workers", default="0", metavar="N[+M]",
+              help="Spread the load's users over N Locust workers here and M on other hosts.")
+@click.option("--force", is_flag=True, help="Run it even where the fleet does not fit into the memory.")
+@click.pass_obj
+def command(interrupts: Interrupts, file: Path, output: Path | None, seed: int | None, keep: bool, workers: str,
+        force: bool) -> None:
+    """Run the drill in FILE and write its report."""
+    try:
+        spread = Workers.parse(workers)
+    except ValueError:
+        raise click.BadParameter("a number of workers, or two with a + between them (here+elsewhere), "
+                                 f"not {workers}", param_hint="--workers") from None
+
+    loaded = load_or_exit(file)
+    sys.exit(run(loaded, Options(output, seed, keep, spread, force), interrupts))

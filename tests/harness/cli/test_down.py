@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.cli import leftovers
+from harness.cli import down as leftovers
 from harness.cli.main import main
 from harness.environments.base import EnvironmentFailed
 from harness.environments.embedded.layout import ENVIRONMENTS, environments_root

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.cli import session
+from harness.cli import run as session
 from harness.cli.main import main
 from harness.engine.runner import Runner
 from harness.engine.sizing import Machine
@@ -50,7 +50,7 @@ class Place:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     made = Place(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(session, "_environment", lambda *_: made.pair)
+    monkeypatch.setattr(session, "make_pair", lambda *_: made.pair)
     monkeypatch.setattr(session, "Fleet", lambda *_: Idle(made))
     monkeypatch.setattr(Runner, "_launch", lambda runner, began: made.on_launch())
     monkeypatch.setattr(Runner, "_run_phase", lambda *_: None)
@@ -268,8 +268,8 @@ def test_a_machine_whose_memory_nobody_knows_refuses_nothing(place: Place, monke
 
 
 @pytest.mark.parametrize(("command", "function"), [
-    (["run", "drill.yaml"], "harness.cli.session.run"), (["up", "drill.yaml"], "harness.cli.session.up"),
-    (["down"], "harness.cli.leftovers.down"), (["status"], "harness.cli.leftovers.status")])
+    (["run", "drill.yaml"], "harness.cli.run.run"), (["up", "drill.yaml"], "harness.cli.up.up"),
+    (["down"], "harness.cli.down.down"), (["status"], "harness.cli.status.status")])
 @pytest.mark.parametrize(("error", "code"), [(ZeroDivisionError("a bug"), 4), (FULL, 4), (KeyboardInterrupt(), 130)])
 def test_no_command_ends_in_a_traceback_or_in_the_exit_code_of_a_verdict(
     place: Place, monkeypatch: pytest.MonkeyPatch, command: list[str], function: str, error: BaseException, code: int

@@ -1,4 +1,4 @@
-"""What ``plan``, ``list`` and ``doctor`` print: what a drill would do, and whether it can."""
+"""``drill doctor``: whether this machine can run drills."""
 
 from __future__ import annotations
 
@@ -6,80 +6,19 @@ import os
 import platform
 import pwd
 import shutil
-from collections.abc import Mapping
+import sys
 from pathlib import Path
 
-from harness.common.durations import show_duration
-from harness.drill.claims import CLAIMS
-from harness.drill.loader import InvalidDrill, LoadedDrill, load
+import click
+
+from harness.cli.exit_codes import BROKEN
+from harness.cli.loading import load_or_exit
+from harness.cli.printing import echo
 from harness.drill.schema import Drill, FleetSpec, ProbeSpec
 from harness.engine import sizing
 from harness.environments.embedded.addresses import AWS, bindable
 
 DISK_MIB = 3000
-
-
-def describe(loaded: LoadedDrill, machine: sizing.Machine | None = None) -> str:
-    """The plan of a drill: phases, fleet, targets and what the machine (this one) must have."""
-    drill = loaded.drill
-    lines = [f"{drill.metadata.name}: {drill.metadata.title}".rstrip(": "),
-             f"  environment   {drill.environment.provider}: {drill.environment.primary} (primary), "
-             f"{drill.environment.secondary} (secondary)",
-             f"  fleet         {drill.fleet.deployments} Deployments, "
-             f"{drill.fleet.concurrent_tasks} tasks of about "
-             f"{show_duration(drill.fleet.task.duration)} at once",
-             *_variables(drill.fleet.variables.shown),
-             "  phases"]
-    for index, phase in enumerate(drill.phases, 1):
-        given = phase.spec.model_dump(by_alias=True, exclude_none=True, exclude_unset=True)
-        lines.append(f"    {index}. {phase.kind} {given or ''}".rstrip())
-    lines.append("  targets")
-    for name, value in drill.targets.model_dump(by_alias=True, exclude_none=True).items():
-        lines.append(f"    {name}: {value}")
-    return "\n".join([*lines, *_fits(drill, machine or sizing.Machine.here())])
-
-
-def _variables(shown: Mapping[str, str]) -> list[str]:
-    """The Deployments' variables; what is not marked public is masked."""
-    return [f"  {'' if place else 'variables':13} {name}={value}" for place, (name, value) in enumerate(shown.items())]
-
-
-def _fits(drill: Drill, machine: sizing.Machine) -> list[str]:
-    fleet = drill.fleet
-    wanted = sizing.need(fleet, drill.probes)
-    lines = [f"  memory        about {wanted.memory_mib} MiB, {machine.memory_mib} MiB available",
-             f"  CPU           about {wanted.cores:.1f} cores busy under load, of {machine.cores}"]
-    lines += [f"  too small     {reason}" for reason in sizing.shortfalls(fleet, drill.probes, machine)]
-    most = sizing.largest(fleet, drill.probes, machine)
-    lines.append(f"  largest fleet this machine could hold, with as many tasks each: {most} "
-                 f"Deployments, {most * fleet.concurrent_tasks // fleet.deployments} tasks")
-    return lines
-
-
-def library_table(library: Path) -> str:
-    """The drills of the library, a line each."""
-    rows = []
-    for path in sorted(library.glob("*.yaml")):
-        try:
-            meta = load(path).drill.metadata
-            rows.append(f"{path.name:28} {meta.title}")
-        except InvalidDrill as error:
-            rows.append(f"{path.name:28} INVALID: {error.problems[0]}")
-    return "\n".join(rows) or f"no drills in {library}"
-
-
-def claims_table(library: Path) -> str:
-    """Every claim with the drills that prove it; a claim without one is a hole."""
-    drills, rows = [], []
-    for path in sorted(library.glob("*.yaml")):
-        try:
-            drills.append((path.stem, load(path).drill.metadata.proves))
-        except InvalidDrill as error:
-            rows.append(f"{path.name} is INVALID and counts for nothing: {error.problems[0]}")
-    for claim, text in CLAIMS.items():
-        by = ", ".join(name for name, proves in drills if claim in proves)
-        rows += [f"{claim}  {text}", f"       {by or 'no drill proves it yet'}"]
-    return "\n".join(rows)
 
 
 def _as_root() -> tuple[bool, str, str]:
@@ -147,3 +86,13 @@ def doctor(drill: Drill | None = None) -> tuple[bool, str]:
     lines = [("ok    " if ok else "FAIL  ") + what + ("" if ok else f"\n      {fix}")
              for ok, what, fix in checks]
     return all(ok for ok, _, _ in checks), "\n".join(lines)
+
+
+@click.command("doctor")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+def command(file: Path | None) -> None:
+    """Look whether this machine can run drills (or the one in FILE); say what to do if it cannot."""
+    loaded = load_or_exit(file) if file else None
+    ok, text = doctor(loaded.drill if loaded else None)
+    echo(text)
+    sys.exit(0 if ok else BROKEN)

@@ -1,4 +1,4 @@
-"""Environments that are on this machine, shown and removed: what ``drill status`` and ``drill down`` do.
+"""``drill down``: remove environments that are on this machine.
 
 Whoever made them may be dead, killed in the middle of anything, and what they wrote may be half written or gone. So
 nothing here depends on what an environment says of itself, and one that is damaged keeps no other from being removed.
@@ -6,23 +6,19 @@ nothing here depends on what an environment says of itself, and one that is dama
 
 from __future__ import annotations
 
-import time
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
+import click
 
 from harness.cli.interrupts import Interrupts
 from harness.cli.terminal import Terminal, say
-from harness.common.durations import show_duration
 from harness.common.teardown import Failed, Teardown
 from harness.engine.salvage import Salvage
 from harness.environments.base import EnvironmentFailed
-from harness.environments.embedded.environment import EmbeddedPair
-from harness.environments.embedded.ownership import Lock, Ownership, environments, held
+from harness.environments.embedded.ownership import Lock, Ownership, environments
 from harness.environments.embedded.removal import remove as remove_parts
-from harness.environments.embedded.state import EnvironmentState
 from harness.measures import ExitCode
 
 PROCESSES, EVIDENCE, PARTS = "its processes", "its run's evidence", "what is left of it"
@@ -106,48 +102,11 @@ def _of(failed: Sequence[Failed], *steps: str) -> list[Failed]:
     return [step for step in failed if step.what in steps]
 
 
-def status() -> int:
-    """Print the environments on this machine; the exit code."""
-    console = Terminal()
-    table = Table("environment", "state", "harness", "processes", "age", box=None)
-    try:
-        found = environments()
-    except (OSError, EnvironmentFailed) as error:
-        say(console, str(error), "red")
-        return ExitCode.BROKEN
-    for directory in found:
-        state = EnvironmentState.load(directory)
-        age = "unknown" if state.since is None else show_duration(max(0.0, time.time() - state.since))
-        table.add_row(*(Text(cell) for cell in (
-            directory.name, state.state, "running" if held(directory) else "gone",
-            str(len(Ownership.of(directory).processes())), age)))
-    if table.row_count:
-        console.print(table)
-    else:
-        say(console, "no environments")
-    return ExitCode.PASS
-
-
-def watch(identifier: str | None, *, once: bool) -> int:
-    """Show an environment's orchestrator; the exit code."""
-    import httpx
-
-    from harness.systems.astro.view import watch as show
-
-    console = Terminal()
-    try:
-        found = [directory for directory in environments() if identifier in (None, directory.name)]
-    except (OSError, EnvironmentFailed) as error:
-        say(console, str(error), "red")
-        return ExitCode.BROKEN
-    if len(found) != 1:
-        say(console, "name one of the environments (drill status): "
-            + (", ".join(directory.name for directory in found) or "there is none"), "red")
-        return ExitCode.BAD_INPUT
-    try:
-        pair = EmbeddedPair.found(found[0])
-        return show(console, pair.orchestrator_url, pair.organization_id, pair.cluster_id,
-                    pair.secret("read_token"), once=once)
-    except (EnvironmentFailed, httpx.HTTPError) as error:
-        say(console, f"{found[0].name}: its orchestrator does not answer: {error}", "red")
-        return ExitCode.BROKEN
+@click.command("down")
+@click.argument("identifier", required=False)
+@click.option("--all", "everything", is_flag=True,
+              help="Also environments whose harness is still running.")
+@click.pass_obj
+def command(interrupts: Interrupts, identifier: str | None, everything: bool) -> None:
+    """Remove environments that were left behind (or the one named)."""
+    sys.exit(down(identifier, everything, interrupts))
