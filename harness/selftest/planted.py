@@ -105,7 +105,9 @@ def _powered(past: History, site: str, until: float) -> float:
 def _copy(tables: Tables, plot: Plot) -> Iterator[None]:
     """A schema with a part of the evidence and the violations, in which unqualified names are found first."""
     db = tables.db
-    db.execute("drop schema if exists planted cascade; create schema planted;"
+    threads = tables.value("select current_setting('threads')")
+    # A few hundred rows: to share them out would take longer than to go through them.
+    db.execute("set threads = 1; drop schema if exists planted cascade; create schema planted;"
                + ";".join(f"create table planted.{table} as select * from main.{table} where false" for table in EMPTY))
     mine = {"d": plot.deployment, "some": SAMPLE}
     db.execute("create table planted.held as"
@@ -126,7 +128,7 @@ def _copy(tables: Tables, plot: Plot) -> Iterator[None]:
         db.execute("set search_path = 'planted'")
         yield
     finally:
-        db.execute("set search_path = 'main'; drop schema planted cascade")
+        db.execute(f"set search_path = 'main'; drop schema planted cascade; set threads = {threads}")
 
 
 def _relapse(plot: Plot) -> float:

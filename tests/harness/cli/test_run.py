@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from harness.cli import run as session
+from harness.cli import run, up
 from harness.cli.main import main
 from harness.engine.runner import Runner
 from harness.engine.sizing import Machine
@@ -50,8 +50,9 @@ class Place:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     made = Place(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(session, "make_pair", lambda *_: made.pair)
-    monkeypatch.setattr(session, "Fleet", lambda *_: Idle(made))
+    for command in (run, up):
+        monkeypatch.setattr(command, "make_pair", lambda *_: made.pair)
+    monkeypatch.setattr(up, "Fleet", lambda *_: Idle(made))
     monkeypatch.setattr(Runner, "_launch", lambda runner, began: made.on_launch())
     monkeypatch.setattr(Runner, "_run_phase", lambda *_: None)
     return made

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import yaml
 
-from harness.engine.interruption import UNINTERRUPTED, Interruption
 from harness.drill.loader import LoadedDrill, load
+from harness.engine.interruption import UNINTERRUPTED, Interruption
 from harness.engine.runner import Runner
 from harness.environments.base import Environment
 from harness.record import journal

@@ -100,10 +100,12 @@ def test_the_evidence_itself_stays_as_it_was() -> None:
     counts = [f"select count(*) from {table}" for table in ("witness", "held", "probes", *planted.EMPTY)]
     before = [evidence.tables.value(count) for count in counts]
     schemas = evidence.tables.value("select count(*) from duckdb_schemas()")
+    threads = evidence.tables.value("select current_setting('threads')")
     planted.prove(history.of(evidence))
     assert [evidence.tables.value(count) for count in counts] == before
     assert evidence.tables.value("select count(*) from duckdb_schemas()") == schemas
     assert evidence.tables.value("select current_schema()") == "main"
+    assert evidence.tables.value("select current_setting('threads')") == threads
 
 
 def test_a_fleet_of_any_size_is_proven_on_one_deployment_with_a_few_of_its_writes() -> None:
