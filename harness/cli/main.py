@@ -11,7 +11,7 @@ import click
 
 from harness.cli.exit_codes import BROKEN, INTERRUPTED
 from harness.cli.interrupts import Interrupts, over
-from harness.cli.printing import echo
+from harness.cli.printing import echo, tolerate
 
 COMMANDS = ("run", "validate", "plan", "list", "up", "down", "status", "report", "doctor", "worker", "orchestrator")
 """Each is the ``command`` of the module of its name in this package."""
@@ -24,8 +24,6 @@ class Commands(click.Group):
 
     def main(self, *arguments: Any, **more: Any) -> Any:
         """Parse the command line and run what it says."""
-        from harness.cli.terminal import tolerate
-
         tolerate()  # help and complaints are printed, too
         return super().main(*arguments, **more)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kubernetes import client as kubernetes_client
-
 from harness.environments.base import Environment
 from harness.faults.base import FaultFailed, Parameters, Role
 
@@ -41,6 +39,9 @@ class ManualDrift:
 
     def inject(self, environment: Environment, parameters: ManualDriftParameters) -> Mapping[str, Any]:
         """Scale the first Deployment's scheduler the other way round and delete its settings."""
+        # Imported here: it takes longer than to load a drill file does.
+        from kubernetes import client as kubernetes_client
+
         api = environment.kubernetes(parameters.region)
         apps, core = kubernetes_client.AppsV1Api(api), kubernetes_client.CoreV1Api(api)
         found: Any = apps.list_deployment_for_all_namespaces(label_selector=AIRFLOW)

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from harness.cli.terminal import Terminal, Tolerant, say
+from harness.cli.printing import Tolerant
+from harness.cli.terminal import Terminal, say
 
 PRINTING = """\
 import sys, os
-from harness.cli.terminal import Terminal, tolerate, say
+from harness.cli.printing import tolerate
+from harness.cli.terminal import Terminal, say
 import click
 tolerate()
 for _ in range(3):
@@ -64,7 +66,7 @@ def test_what_looks_like_markup_is_printed_as_it_is() -> None:
 
 
 def test_names_that_are_no_text_can_be_printed(tmp_path: Any) -> None:
-    code = "from harness.cli.terminal import *; tolerate(); say(Terminal(), 'a\\udcff')"
+    code = "from harness.cli.printing import tolerate; from harness.cli.terminal import *; tolerate(); say(Terminal(), 'a\\udcff')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "a�\n")
 
