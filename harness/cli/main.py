@@ -51,6 +51,7 @@ class Commands(click.Group):
         except (click.ClickException, click.exceptions.Exit):
             raise
         except KeyboardInterrupt as interrupt:
+            over()  # one that came before the others were heeded; the next must not end this process by its number
             echo(str(interrupt) or "interrupted", err=True)
             sys.exit(INTERRUPTED)
         except Exception as error:
