@@ -13,8 +13,20 @@ from harness.cli.exit_codes import BROKEN, INTERRUPTED
 from harness.cli.interrupts import Interrupts, over
 from harness.cli.printing import echo, tolerate
 
-COMMANDS = ("run", "validate", "plan", "list", "up", "down", "status", "report", "doctor", "worker", "orchestrator")
-"""Each is the ``command`` of the module of its name in this package."""
+COMMANDS = {
+    "run": "Run the drill in FILE and write its report.",
+    "validate": "Check drill FILES; every fault is listed with its place.",
+    "plan": "Show what the drill in FILE would do and need; starts nothing.",
+    "list": "List the drills of the library.",
+    "up": "Bring up the pair and the idle fleet of the drill in FILE, and leave them running.",
+    "down": "Remove environments that were left behind (or the one named).",
+    "status": "Show the environments on this machine.",
+    "report": "Make the reports of RUN_DIRECTORY again, from its journal and evidence alone.",
+    "doctor": "Look whether this machine can run drills (or the one in FILE); say what to do if it cannot.",
+    "worker": "Take a share of a drill's load on this host; the drill prints the FILE and waits for its workers.",
+    "orchestrator": "The reference orchestrator by itself: serve it, or watch one.",
+}
+"""Each is the ``command`` of the module of its name here, and what it does: to list them imports none."""
 PRIVATE = 0o077
 """The umask: what a command writes is its user's alone, and its user's to read, whatever the shell's is."""
 
@@ -37,6 +49,11 @@ class Commands(click.Group):
             return None
         found: click.Command = import_module(f"harness.cli.{name}").command
         return found
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands and what they do into the help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command; a signal stops it, and lets it clean up."""

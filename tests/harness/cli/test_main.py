@@ -8,12 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 from harness.cli import interrupts
 from harness.cli.interrupts import NUMBERS
-from harness.cli.main import main
+from harness.cli.main import COMMANDS, main
 from harness.record.events import RunStarted
 from harness.record.journal import Journal
 
@@ -168,10 +169,36 @@ def test_an_output_that_holds_a_run_already_is_not_overwritten(tmp_path: Path) -
     assert (tmp_path / "journal.jsonl").read_text() == before
 
 
-@pytest.mark.parametrize("module", ["airflow", "kubernetes", "boto3", "moto", "matplotlib", "rich"])
+@pytest.mark.parametrize("module", ["airflow", "kubernetes", "boto3", "moto", "matplotlib", "rich", "pydantic"])
 def test_help_imports_nothing_heavy(module: str) -> None:
-    code = f"import sys, harness.cli; sys.exit({module!r} in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    code = ("import sys\nfrom harness.cli.main import main\n"
+            "try: main(['--help'])\nexcept SystemExit as end: assert not end.code\n"
+            f"print({module!r} in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "Commands:" in done.stdout
+    assert done.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize("module", ["airflow", "kubernetes", "boto3", "moto", "matplotlib", "rich"])
+def test_a_drill_file_is_checked_without_anything_heavy(module: str) -> None:
+    code = ("import sys\nfrom harness.cli.main import main\n"
+            f"try: main(['validate', {str(ROOT / 'drills/manual-drift.yaml')!r}])\n"
+            "except SystemExit as end: assert not end.code\n"
+            f"print({module!r} in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.endswith("False\n")
+
+
+def test_the_list_of_commands_says_what_each_says_of_itself() -> None:
+    context = click.Context(main)
+    for name, said in COMMANDS.items():
+        command = main.get_command(context, name)
+        assert command is not None
+        assert (command.name, command.get_short_help_str(200)) == (name, said)
+
+
+def test_an_unknown_command_is_bad_usage() -> None:
+    assert drill("no-such-command").exit_code == 2
 
 
 def test_an_unknown_environment_cannot_be_removed(
@@ -204,3 +231,20 @@ def test_a_signal_while_a_command_is_being_done_with_is_130(tmp_path: Path, monk
 
     monkeypatch.setattr("harness.cli.main.over", over)
     assert CliRunner().invoke(main, ["status"]).exit_code == 130
+
+
+def test_after_a_signal_that_came_before_its_work_no_other_changes_how_a_command_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first strikes while the handlers are being set; a second one had ended the process by its number."""
+    monkeypatch.setenv("DR_DRILL_HOME", str(tmp_path))
+    really = interrupts.Interrupts.__enter__
+
+    def enter(self: interrupts.Interrupts) -> interrupts.Interrupts:
+        really(self)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return self
+
+    monkeypatch.setattr(interrupts.Interrupts, "__enter__", enter)
+    assert CliRunner().invoke(main, ["status"]).exit_code == 130
+    assert {signal.getsignal(number) for number in NUMBERS} == {signal.SIG_IGN}
