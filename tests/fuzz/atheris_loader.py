@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from tests.fuzz.mutations import mutate
-from tests.fuzz.seeds import CORPUS, PLACES
+from tests.fuzz.seeds import CORPUS, GUIDES, PLACES
 
 KEPT_BYTES = 4096
 """Of a file that is kept in the corpus, at most."""
@@ -28,8 +28,6 @@ HALF = 0.5
 """Share of the inputs that are drill files with something changed; the others are libFuzzer's own."""
 GROWTH_MIB = 96
 """How much the process may grow between a tenth of the time and the end; libFuzzer keeps its corpus in memory."""
-MODULES = ("loader", "plain_yaml", "wording", "quoting", "consistency", "provable", "overrides", "schema", "durations",
-           "planning", "sizing", "faults")
 WORDS = ("load:", "fault:", "failover:", "failback:", "settle:", "heal:", "hold:", "region-outage:", "partition:",
          "link:", "api-outage:", "orchestrator-crash:", "manual-drift:", "region: primary", "region: secondary",
          "planned: true", "expect: refused", "expect: commits-wait", "environment:", "rpo-bound: null", "proves: [XR-",
@@ -41,7 +39,7 @@ def fuzz(arguments: list[str]) -> None:
     """Run libFuzzer in this process."""
     import atheris
 
-    with atheris.instrument_imports(include=[f"harness.{name}" for name in MODULES]):
+    with atheris.instrument_imports(include=list(GUIDES)):
         from tests.fuzz.loader_target import check
 
     def one(data: bytes) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 CORPUS = Path(__file__).with_name("corpus")
+GUIDES = ("harness.drill", "harness.common", "harness.faults", "harness.engine.sizing", "harness.cli.plan")
+"""The modules and packages whose coverage guides the fuzzing; a name that is no module's would guide nothing, silently."""
 PLACES = (CORPUS, Path(__file__).parents[2] / "drills")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from harness.drill.loader import InvalidDrill, LoadedDrill
 from tests.fuzz.loader_target import Wrong, check
 from tests.fuzz.mutations import mutate
-from tests.fuzz.seeds import seeds
+from tests.fuzz.seeds import GUIDES, seeds
 
 OFTEN = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -47,3 +48,16 @@ def test_the_check_itself_finds_a_message_in_a_librarys_words(monkeypatch: pytes
     monkeypatch.setattr("harness.drill.wording._mismatch", lambda *_: "Input should be a valid tuple")
     with pytest.raises(Wrong, match="not in the user's words"):
         check(b"apiVersion: dr-drill/v1\nkind: Drill\nmetadata: {name: x}\nphases: 5\n")
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_what_guides_the_fuzzing_is_what_the_loader_runs(name: str) -> None:
+    assert any(loaded == name or loaded.startswith(f"{name}.") for loaded in sys.modules)
+
+
+def test_every_module_of_drill_files_guides_the_fuzzing() -> None:
+    known = {"harness.drill.loader", "harness.drill.plain_yaml", "harness.drill.wording", "harness.drill.schema",
+             "harness.drill.consistency", "harness.drill.provable", "harness.drill.overrides", "harness.common.quoting",
+             "harness.common.durations", "harness.faults"}
+    assert known <= set(sys.modules)
+    assert all(any(f"{name}.".startswith(f"{guide}.") for guide in GUIDES) for name in known)
